@@ -1,0 +1,50 @@
+"""What the README says holds: links, the map of the course, the code in it, the measured figures."""
+import json
+import re
+import subprocess
+import sys
+
+from tests import course
+
+TEXT = (course.ROOT / "README.md").read_text(encoding="utf-8")
+PLAN = ["01 micrograd", "02 bigram", "03 mlp", "04 diagnostics", "05 backprop", "06 wavenet", "07 gpt", "08 bpe",
+        "09 layers", "10 training", "11 speedrun"]
+
+
+def test_links_lead_somewhere():
+    for target in re.findall(r"\]\(([^)\s]+)\)", TEXT):
+        if not target.startswith("http"):
+            assert (course.ROOT / target).exists(), target
+
+
+def test_map_names_every_notebook_and_says_which_are_coming():
+    rows = {m[1]: m[0] for m in re.finditer(r"^\| \[?(\d\d \w+)\]?.*$", TEXT, re.M)}
+    assert list(rows) == PLAN
+    for entry, row in rows.items():
+        name = entry.replace(" ", "_")
+        if name in course.NAMES:
+            assert f"(notebooks/{name}.ipynb)" in row and re.search(r"\d+ s \|$", row), row
+        else:
+            assert "coming" in row, row
+    assert set(course.NAMES) <= {e.replace(" ", "_") for e in PLAN}
+
+
+def test_the_two_commands_stand_first():
+    commands = re.findall(r"^(make \w+) ", TEXT, re.M)
+    assert commands[:2] == ["make lab", "make test"]
+    assert TEXT.index("make lab") < 800
+
+
+def test_the_code_runs_and_prints_what_it_says():
+    code = re.search(r"```python\n(.*?)```", TEXT, re.S)[1]
+    said = re.search(r"# (.*)$", code, re.M)[1]
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=course.ROOT)
+    assert out.stdout.strip() == said
+
+
+def test_measured_figures_are_those_recorded():
+    result = json.loads((course.ROOT / "data" / "results" / "engine.json").read_text(encoding="utf-8"))
+    ours, theirs = result["step"]["micro"]["ms"], result["step"]["micrograd"]["ms"]
+    assert f"in {ours:.0f} ms where micrograd, its model, takes {theirs:,.0f} ms" in TEXT.replace("\n", " ")
+    assert theirs / ours >= 20
+    assert f"ends at {result['longest_chain']['micrograd']}" in TEXT
