@@ -384,7 +384,20 @@ def tidy(path):
     for cell in book["cells"]:
         for key in ("execution", "ExecuteTime", "collapsed"):
             cell["metadata"].pop(key, None)
+        cell.update({"outputs": joined(cell["outputs"])} if "outputs" in cell else {})
     write(path, json.dumps(book, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def joined(outputs):
+    """Printed text in one piece: where it was cut in two depends on how busy the machine was."""
+    result = []
+    for out in outputs:
+        last = result[-1] if result else {}
+        if out["output_type"] == last.get("output_type") == "stream" and out["name"] == last["name"]:
+            last["text"] = "".join(last["text"] + out["text"]).splitlines(True)
+        else:
+            result.append(out)
+    return result
 
 
 def clean():

@@ -188,4 +188,5 @@ def dot(weights, inputs, bias):
         raise ValueError(f"dot needs as many inputs as weights, got {len(inputs)} for {len(weights)}")
     inputs = [x if isinstance(x, Value) else Value(x) for x in inputs]
     w, x = [v.data for v in weights], [v.data for v in inputs]
-    return Value(sum(map(float.__mul__, w, x), bias.data), (bias, *weights, *inputs), (1.0, *x, *w), "dot")
+    y = sum(map(float.__mul__, w, x), bias.data)
+    return Value(y, (bias, *weights, *inputs), (1.0, *x, *w), "dot")

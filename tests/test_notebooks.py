@@ -68,7 +68,7 @@ def test_cells_can_be_seen_whole(name):
     assert lines[int(0.9 * len(lines))] <= 24, f"nine in ten have at most {lines[int(0.9 * len(lines))]} lines"
     assert lines[-1] <= 40, f"the longest code cell has {lines[-1]} lines"
     widest = max((line for c in course.code_cells(name) for line in c.source.splitlines()), key=len)
-    assert len(widest) <= 120, widest
+    assert len(widest) <= 104, widest  # what fits the page without scrolling sideways
 
 
 @every_notebook

@@ -509,13 +509,18 @@ def test_bench_runs_all_or_the_named_and_keeps_the_status(ready, project, capfd)
 
 def test_notebooks_are_stored_without_what_differs_between_two_people(ready, project, capfd):
     path = project / "a.ipynb"
-    cell = {"cell_type": "code", "source": "1", "metadata": {"tags": ["copy"], "execution": {"time": "now"}}}
+    printed = [{"output_type": "stream", "name": name, "text": text} for name, text in
+               (("stdout", ["a\n", "b"]), ("stdout", ["\n"]), ("stderr", ["c\n"]), ("stdout", ["d\n"]))]
+    cell = {"cell_type": "code", "source": "1", "outputs": printed,
+            "metadata": {"tags": ["copy"], "execution": {"time": "now"}}}
     path.write_text(json.dumps({"cells": [cell], "metadata": {
         "language_info": {"name": "python", "version": "3.11.7"}, "widgets": {"x": 1}}}), encoding="utf-8")
     ready.tidy(str(path))
     book = json.loads(path.read_text(encoding="utf-8"))
     assert book["metadata"] == {"language_info": {"name": "python"}}
     assert book["cells"][0]["metadata"] == {"tags": ["copy"]}
+    assert [(o["name"], o["text"]) for o in book["cells"][0]["outputs"]] == [
+        ("stdout", ["a\n", "b\n"]), ("stderr", ["c\n"]), ("stdout", ["d\n"])]
     assert ready.main(["notebooks", "99_no_such"]) == 1
     assert "There is no notebook 99_no_such" in capfd.readouterr().err
 

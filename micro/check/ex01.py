@@ -225,7 +225,8 @@ ex01_7 = Exercise(
         "uphill: the step goes against the slope, data -= lr * v": _momentum(lambda b, v, g: b * v + g, sign=1),
         "lr belongs to the step, not into the velocity: v = beta * v + grad, data -= lr * v":
             _momentum(None, lr_inside=True),
-        "the step uses the gradient itself: it should use the velocity": _momentum(lambda b, v, g: b * v + g, plain=True),
+        "the step uses the gradient itself: it should use the velocity":
+            _momentum(lambda b, v, g: b * v + g, plain=True),
         "the velocity forgets: keep beta times the old one": _momentum(lambda b, v, g: g),
         "the gradient is damped too: here v = beta * v + grad, not + (1 - beta) * grad":
             _momentum(lambda b, v, g: b * v + (1 - b) * g),
