@@ -76,6 +76,13 @@ def test_slopes_agree_with_a_nudge(name):
         assert v.grad == pytest.approx(nudge, rel=1e-6, abs=1e-7)
 
 
+def test_relu_has_slope_0_at_0_as_in_pytorch():
+    v, t = Value(0.0), torch.tensor(0.0, dtype=torch.double, requires_grad=True)
+    v.relu().backward()
+    torch.relu(t).backward()
+    assert v.grad == t.grad.item() == 0.0
+
+
 MICROGRAD_TOO = [op for op in sorted(UNARY) if op in {"neg", "relu", "square", "2 - x", "x - 0.5"}]
 
 

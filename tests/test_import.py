@@ -87,7 +87,8 @@ def test_no_circles():
 @pytest.mark.parametrize("name", MODULES)
 def test_a_module_is_read_in_one_sitting(name):
     lines = MODULES[name].read_text(encoding="utf-8").count("\n")
-    assert lines < 250, f"{name} has {lines} lines"
+    most = 300 if ".check.ex" in name else 250  # tables of known mistakes: long, but no reading
+    assert lines < most, f"{name} has {lines} lines"
 
 
 def test_the_map_in_the_docstring_names_the_rooms_that_there_are():

@@ -128,8 +128,8 @@ class Exercise:
     mistakes: what to say -> a function that makes this mistake; it gets the same arguments.
     probe: how to run an answer, `probe(fn, *case)` -> something comparable; a dict compares
     part by part and names the part. show: a case in words, `show(*case)`, where its arguments
-    do not speak for themselves. tol: allowed difference, absolute and relative; near: what counts as
-    almost right, relative.
+    do not speak for themselves. advice: said after an error in the answer. tol: allowed
+    difference, absolute and relative; near: what counts as almost right, relative.
     """
 
     name: str
@@ -138,6 +138,7 @@ class Exercise:
     mistakes: dict = field(default_factory=dict)
     probe: object = None
     show: object = None
+    advice: str = ""
     tol: float = 1e-6
     near: float = 0.01
 
@@ -167,7 +168,7 @@ class Exercise:
                 return Verdict("not done", f"{self.name}: not done yet")
             except Exception as error:
                 told = f"{type(error).__name__}: {error}".split("\n")[0]
-                stopped = f"{self.name}: for {self.shown(case)} your code stopped with {told}"
+                stopped = f"{self.name}: for {self.shown(case)} your code stopped with {told}{self.advice}"
                 break
         wanted = [self.run(self.answer, case, context) for case in self.cases[:len(results)]]
         if all(same(r, w, self.tol) for r, w in zip(results, wanted)):

@@ -6,20 +6,20 @@ from micro.check import Exercise
 
 ex01_1 = Exercise(
     "01.1", tol=1e-7,
-    answer=lambda f, x: (f(x + 1e-5) - f(x - 1e-5)) / 2e-5,
-    cases=[(math.exp, 1.0), (math.sin, 0.5), (math.sqrt, 0.3), (math.cos, -2.0)],
-    show=lambda f, x: f"f = {f.__name__}, x = {x}",
+    answer=lambda f, x, h: (f(x + h) - f(x - h)) / (2 * h),
+    cases=[(math.exp, 1.0, 1e-5), (math.sin, 0.5, 0.1), (math.sqrt, 0.3, 1e-3), (math.cos, -2.0, 1e-5)],
+    show=lambda f, x, h: f"f = {f.__name__}, x = {x}, h = {h}",
     mistakes={
-        "that is the slope to one side only: use f(x + h) and f(x - h)":
-            lambda f, x: (f(x + 1e-5) - f(x)) / 1e-5,
-        "that is the slope to the left side only: use f(x + h) and f(x - h)":
-            lambda f, x: (f(x) - f(x - 1e-5)) / 1e-5,
+        "that is the slope to one side only: use f(x + h) and f(x - h)": lambda f, x, h: (f(x + h) - f(x)) / h,
+        "that is the slope to the left side only: use f(x + h) and f(x - h)": lambda f, x, h: (f(x) - f(x - h)) / h,
+        "the h that is given plays no part: use it": lambda f, x, h: (f(x + 1e-5) - f(x - 1e-5)) / 2e-5,
+        "the stretch is h long there: go h to *both* sides, it is then 2 * h long":
+            lambda f, x, h: (f(x + h / 2) - f(x - h / 2)) / h,
         "brackets are missing: f(x + h) - f(x - h) / (2 * h) divides the second term only":
-            lambda f, x: f(x + 1e-5) - f(x - 1e-5) / 2e-5,
-        "twice too large: from x - h to x + h it is 2 * h":
-            lambda f, x: (f(x + 1e-5) - f(x - 1e-5)) / 1e-5,
+            lambda f, x, h: f(x + h) - f(x - h) / (2 * h),
+        "twice too large: from x - h to x + h it is 2 * h": lambda f, x, h: (f(x + h) - f(x - h)) / h,
         "`/ 2 * h` divides by 2 and then multiplies by h: write / (2 * h)":
-            lambda f, x: (f(x + 1e-5) - f(x - 1e-5)) / 2 * 1e-5,
+            lambda f, x, h: (f(x + h) - f(x - h)) / 2 * h,
     })
 
 ex01_2 = Exercise(
@@ -27,6 +27,7 @@ ex01_2 = Exercise(
     answer=lambda a, b, c: [b + c, a + 2 * b + c, a + b],
     cases=[(2.0, -3.0, 10.0), (0.5, 1.5, -1.0), (-1.0, 4.0, 2.5)],
     mistakes={
+        "that is L itself; its slopes are asked for": lambda a, b, c: (a + b) * (b + c),
         "b reaches L through both factors: its two slopes add up": lambda a, b, c: [b + c, b + c, a + b],
         "b reaches L through both factors: the one through b + c is in, the one through a + b is missing":
             lambda a, b, c: [b + c, a + b, a + b],
@@ -56,6 +57,18 @@ def _mul(assign_a=False, assign_b=False, chain_a=True, chain_b=True, own=False):
     return backward
 
 
+def _both_first(a, b, out):
+    to_a, to_b = a.grad + b.data * out.grad, b.grad + a.data * out.grad
+    a.grad, b.grad = to_a, to_b
+    return out
+
+
+def _out_data(a, b, out):
+    a.grad += b.data * out.data
+    b.grad += a.data * out.data
+    return out
+
+
 ex01_3 = Exercise(
     "01.3", answer=_mul(), probe=_mul_case,
     cases=[(2.0, 3.0, 1.0), (2.0, 3.0, -2.0), (1.5, None, 0.5)],
@@ -71,6 +84,8 @@ ex01_3 = Exercise(
         "the chain rule is missing for `a`: times out.grad": _mul(chain_a=False),
         "the chain rule is missing for both: times out.grad": _mul(chain_a=False, chain_b=False),
         "each input needs the *other* one's data": _mul(own=True),
+        "a and b may be the same node: finish a.grad before you read b.grad": _both_first,
+        "times out.grad, the slope, not out.data": _out_data,
     })
 
 
@@ -111,7 +126,8 @@ ex01_4 = Exercise(
     "01.4", answer=_safe, probe=_order,
     cases=[(_DIAMOND, (0, 1, 2, 3)), (_DIAMOND, (3, 2, 1, 0)), (_DIAMOND, (0, 2, 1, 3)), (_DIAMOND, (1, 0, 2, 3)),
            (((), (), (0, 1)), (1, 0, 2)), (((), (0, 0)), (0, 1)), (((), (), (0, 1)), (0, 2, 1)), (_DIAMOND, (1, 2, 3)),
-           (((), (0,), (0,), (1, 2)), (0, 2, 1, 3)), (((), (), (0, 1)), (0, 1, 2))],
+           (((), (0,), (0,), (1, 2)), (0, 2, 1, 3)), (((), (), (0, 1)), (0, 1, 2)),
+           (((), (), (0, 1)), (1, 2, 0))],
     show=lambda inputs, order: "the graph " + ", ".join(
         "abcd"[i] + (f"=f({','.join('abcd'[p] for p in prev)})" if prev else "") for i, prev in enumerate(inputs)
     ) + " in the order " + ", ".join("abcd"[i] for i in order),
@@ -122,7 +138,7 @@ ex01_4 = Exercise(
                               for i, n in enumerate(order)),
         "it looks at the node just before only: an input may stand anywhere before":
             lambda order: all(not n._prev or any(p is order[i - 1] for p in n._prev) for i, n in enumerate(order)),
-        "an input that is not in the list at all was not listed before: False":
+        "an input that comes nowhere in the list makes it unsafe too":
             lambda order: all(all(p is not q for q in order[i:] for p in n._prev) for i, n in enumerate(order)),
     })
 
@@ -137,7 +153,7 @@ def _new_op(op, Value, x):
     (out * 3.0).backward()
     if hasattr(v.grad, "_prev") or hasattr(out.data, "_prev"):
         raise TypeError("result and slope must be plain numbers: compute them from x.data, not from x")
-    return {"number": out.data, "slope of 3 times it": v.grad,
+    return {"number": out.data, "slope": v.grad / 3,
             "way back": "x is the one input of the new node" if list(out._prev) == [v] else
             "x is not the one input of the new node (was it composed of several?)"}
 
@@ -156,9 +172,12 @@ def _sigmoid(x):
 ex01_5 = Exercise(
     "01.5", answer=_softplus(lambda x, y: _sigmoid(x)), probe=_new_op,
     cases=[(0.0,), (1.0,), (-2.0,), (3.5,), (-8.0,), (800.0,), (-800.0,)], show=lambda x: f"x = {x}",
+    advice=" (write the slope as a tuple, (slope,), and mind that e**800 is too large for a float: see the hint)",
     mistakes={
         "the number is right, but the slope is that of log(u) alone: times the inner slope, e^x":
             _softplus(lambda x, y: _sigmoid(-x)),
+        "the number is right, but the slope is that of e^x alone: times the outer slope, 1 / (1 + e^x)":
+            _softplus(lambda x, y: math.exp(x)),
         "the number is right, the slope belongs to sigmoid, not to softplus":
             _softplus(lambda x, y: _sigmoid(x) * (1 - _sigmoid(x))),
         "the number is right, but the slope stored is the number itself": _softplus(lambda x, y: y),
@@ -181,6 +200,7 @@ ex01_6 = Exercise(
     "01.6", answer=lambda s, t: (1 + (-t * s).exp()).log(), probe=_loss_case,
     cases=[(0.0, 1), (2.0, 1), (2.0, -1), (-1.5, 1), (-1.5, -1)],
     show=lambda score, target: f"score {score}, target {target}",
+    advice=" (use .exp() and .log() of Value, and brackets: (-target * score).exp())",
     mistakes={
         "the sign in the exponent is missing: a right answer must cost little":
             lambda s, t: (1 + (t * s).exp()).log(),
@@ -204,10 +224,11 @@ def _momentum_case(step, grads, lr, beta):
     return {"velocity": velocity, "data": [p.data for p in params]}
 
 
-def _momentum(update, new_velocity=True, in_place=True, sign=-1, lr_inside=False, plain=False):
+def _momentum(update, new_velocity=True, in_place=True, sign=-1, lr_inside=False, plain=False,
+              first_only=False):
     def step(params, velocity, lr, beta):
         kept = velocity if in_place else list(velocity)
-        for i, p in enumerate(params):
+        for i, p in enumerate(params[:1] if first_only else params):
             old = kept[i]
             kept[i] = beta * old + lr * p.grad if lr_inside else update(beta, old, p.grad)
             moved = p.grad if plain else kept[i] if new_velocity else old
@@ -221,12 +242,17 @@ ex01_7 = Exercise(
     cases=[([[1.0, -2.0]], 0.1, 0.9), ([[1.0, -2.0], [0.5, 1.0], [0.0, 0.0]], 0.1, 0.9),
            ([[2.0], [1.0]], 0.01, 0.5), ([[2.0], [1.0]], 1.0, 0.0)],
     show=lambda grads, lr, beta: f"lr={lr}, beta={beta}, data from 1, velocity from 0, gradients by step {grads}",
+    advice=" (a parameter p has p.data and p.grad, both plain numbers)",
     mistakes={
         "uphill: the step goes against the slope, data -= lr * v": _momentum(lambda b, v, g: b * v + g, sign=1),
         "lr belongs to the step, not into the velocity: v = beta * v + grad, data -= lr * v":
             _momentum(None, lr_inside=True),
         "the step uses the gradient itself: it should use the velocity":
             _momentum(lambda b, v, g: b * v + g, plain=True),
+        "only the first parameter moves: `return` stands inside the loop":
+            _momentum(lambda b, v, g: b * v + g, first_only=True),
+        "the parameters do not move: p.data -= lr * velocity[i]": _momentum(lambda b, v, g: b * v + g, sign=0),
+        "beta plays no part: v = beta * v + grad": _momentum(lambda b, v, g: v + g),
         "the velocity forgets: keep beta times the old one": _momentum(lambda b, v, g: g),
         "the gradient is damped too: here v = beta * v + grad, not + (1 - beta) * grad":
             _momentum(lambda b, v, g: b * v + (1 - b) * g),

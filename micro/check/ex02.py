@@ -26,6 +26,8 @@ ex02_1 = Exercise(
         "the dot at the end is missing: the model must learn where names end": lambda w: _groups(w, back=""),
         "no dots at all: start and end count too": lambda w: _groups(w, front="", back=""),
         "one dot at the end is enough: after the end nothing is predicted": lambda w: _groups(w, back=".."),
+        "the groups at the end are too short: stop two characters before the end":
+            lambda w: [(".." + w + ".")[i:i + 3] for i in range(len(w) + 3)],
         "those are bigrams: take three neighbours": lambda w: _groups(w, front=".", n=2),
     })
 
@@ -49,6 +51,7 @@ def _without_keepdim(N, over):
 ex02_2 = Exercise(
     "02.2", answer=_normalize(),
     cases=[(_SQUARE, "row"), (_SQUARE, "column"), (_SQUARE, "all"), (_WIDE, "all"), (_WIDE, "row"), (_WIDE, "column")],
+    advice=" (leave N as it is and return N / ...)",
     show=lambda N, over: f"over={over!r} and N of shape {tuple(N.shape)}",
     mistakes={
         "rows and columns are swapped: sum(1) adds along a row": _normalize(rows=0, columns=1),
@@ -62,6 +65,8 @@ ex02_3 = Exercise(
     "02.3", answer=lambda p, T: p ** (1 / T) / (p ** (1 / T)).sum(),
     cases=[(_P3, 0.5), (_P3, 2.0), (_P4, 1.0), (_P4, 0.25)],
     mistakes={
+        "they no longer sum to 1: divide by the sum, not by the largest":
+            lambda p, T: p ** (1 / T) / (p ** (1 / T)).max(),
         "they no longer sum to 1: divide by the sum of the powers": lambda p, T: p ** (1 / T),
         "the power is T where it should be 1/T: small T must sharpen": lambda p, T: p**T / (p**T).sum(),
         "dividing all by T changes nothing after normalizing: take the power 1/T (p ** 1 / T is p / T: brackets!)":
@@ -98,7 +103,8 @@ ex02_4 = Exercise(
            (_counts(_W[:20]), _counts(_W[25000:25400]), _STRENGTHS)],
     show=lambda N, M, strengths: f"{N.sum()} training and {M.sum()} dev bigrams, strengths {strengths}",
     mistakes={
-        "that was chosen on the training counts, where the least smoothing always wins: use N_dev": _pick("train"),
+        "the least smoothing always wins where the names that are scored were counted too: smooth N_train alone, "
+        "score on N_dev alone": _pick("train"),
         "return the strength, not the loss it reaches":
             lambda N, M, strengths: min(_loss_of(N, s, M) for s in strengths),
         "return the strength itself, not its place in the list":
@@ -125,6 +131,7 @@ def _loss_and_gradient(loss, seed, n):
 ex02_5 = Exercise(
     "02.5", answer=lambda W, xs, ys: F.cross_entropy(W[xs], ys), probe=_loss_and_gradient,
     cases=[(0, 5), (1, 50), (2, 1000)], show=lambda seed, n: f"{n} random examples",
+    advice=" (the logits are rows of W, one for each of xs: W[xs])",
     mistakes={
         "softmax is done twice: F.cross_entropy wants the logits themselves":
             lambda W, xs, ys: F.cross_entropy(W[xs].softmax(1), ys),
@@ -150,6 +157,8 @@ def _trigram(front="..", back=".", dev="dev", train="train", below=27, above=1, 
             a, b = count[t] + above * strength, total[t[:-1]] + below * strength
             return (-math.log(a / b) if a else math.inf) if b else -math.inf
         terms = [[nll(t) for t in _groups(w, front, back, n)] for w in use[dev]]
+        if per == "nothing":
+            return sum(map(sum, terms))
         if per == "name":
             return sum(map(sum, terms)) / len(terms)
         if per == "name, then names":
@@ -190,6 +199,8 @@ ex02_6 = Exercise(
         "the sums run over the middle letter: the last letter is predicted, sum over dimension 2": _grid(1),
         "the sums run over the first letter: the last letter is predicted, sum over dimension 2": _grid(0),
         "that is in bits: nats want the natural logarithm": _trigram(unit=math.log(2)),
+        "that is the sum, the mean over all trigrams is wanted": _trigram(per="nothing"),
+        "all 19,683 probabilities together sum to 1: each *row* should, sum over dimension 2": _grid((0, 1, 2)),
         "that is the loss per name, the mean over all trigrams is wanted": _trigram(per="name"),
         "that averages name by name: long names must count for more": _trigram(per="name, then names"),
     })
