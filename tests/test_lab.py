@@ -196,6 +196,18 @@ def cell(page, i):
     return page.locator(".jp-Notebook .jp-Cell").nth(i)
 
 
+def scroll_to(thing):
+    """Scroll until it is in sight. Once may not do: cells not drawn yet are given a guessed height."""
+    deadline = time.monotonic() + SLOW / 1000
+    while True:
+        thing.scroll_into_view_if_needed()
+        try:
+            return expect(thing).to_be_in_viewport(timeout=1_000)
+        except AssertionError:
+            if time.monotonic() > deadline:
+                raise
+
+
 def menu(page, name, item):
     page.locator(".lm-MenuBar-itemLabel").get_by_text(name, exact=True).click()
     page.locator(".lm-Menu-itemLabel").get_by_text(item, exact=True).click()
@@ -254,8 +266,7 @@ def test_opens(lab, window, name, tmp_path):
         broken = "images => images.filter(i => !i.naturalWidth).map(i => i.alt + ' ' + i.src.slice(0, 99))"
         assert page.locator(".jp-Notebook img").evaluate_all(broken) == []
         page.screenshot(path=tmp_path / "top.png")
-        cell(page, len(cells) - 1).scroll_into_view_if_needed()  # it can be read to its end
-        expect(cell(page, len(cells) - 1)).to_be_in_viewport()
+        scroll_to(cell(page, len(cells) - 1))  # it can be read to its end
         assert_quiet(page)
         page.screenshot(path=tmp_path / "end.png")
         menu(page, "File", "Close and Shut Down Notebook…")
@@ -328,10 +339,10 @@ def test_no_notice_covers_the_page(done):
 def test_pictures_are_seen_whole(done, call, kind, tmp_path):
     for i in done.find(rf"^{re.escape(call)}\("):
         assert any(kind in o.get("data", {}) for o in done.cells[i].outputs), done.cells[i].source
-        cell(done.page, i).scroll_into_view_if_needed()
+        scroll_to(cell(done.page, i))
         outputs = cell(done.page, i).locator(".jp-OutputArea").first
         picture = outputs.locator(".jp-OutputArea-output").locator("img, svg").first  # an SVG is an img too
-        picture.scroll_into_view_if_needed()
+        scroll_to(picture)
         expect(picture).to_be_visible()
         assert picture.evaluate("p => p.tagName != 'IMG' || p.complete && p.naturalWidth > 0"), call
         inner, outer = picture.bounding_box(), outputs.bounding_box()
@@ -348,7 +359,7 @@ def test_no_text_sticks_out_of_a_graph(done):
             svg = "".join(o.get("data", {}).get(SVG, "") for o in done.cells[i].outputs)
             page.set_content(svg[svg.find("<svg"):])
             texts, outside = page.evaluate("""() => {
-                const hair = 3;  // pixels: where there is no Helvetica or Arial, a wider font may touch the lines
+                const hair = 3;  // pixels: without Helvetica or Arial, a wider font may touch the lines
                 const sticks_out = text => {
                     const node = text.closest('g.node')?.querySelector('path, polygon, ellipse');
                     const inner = text.getBoundingClientRect();
@@ -389,5 +400,5 @@ def test_an_exercise_answers(done, tmp_path):
         done.page.keyboard.insert_text(source)
         done.page.keyboard.press("Shift+Enter")
         expect(answers).to_have_text(re.compile(f"^{mark} {number}"))
-        here.scroll_into_view_if_needed()
+        scroll_to(here)
         done.page.screenshot(path=tmp_path / f"answer_{mark == '✔'}.png")
