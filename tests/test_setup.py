@@ -478,6 +478,7 @@ def ready(env, monkeypatch):
     """The set-up script with nothing to set up, this Python in place of .venv's, and `became` to look at."""
     monkeypatch.setattr(env, "set_up", lambda: False)
     monkeypatch.setattr(env, "VENV_PYTHON", sys.executable)
+    monkeypatch.setattr(env, "trust", lambda: None)  # the browser test looks at what it does
     env.became = []
     monkeypatch.setattr(env, "become", lambda command, variables: env.became.append(command[1:]))
     monkeypatch.chdir(env.ROOT)
