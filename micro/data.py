@@ -3,12 +3,14 @@
     names()        32,257 first names                          notebooks 02 to 06
     shakespeare()  nine plays as one string                    notebooks 07 and 08
     moons()        two interleaving half circles of points     notebook 01
+    results(name)  what was measured once, at full length      where a notebook cites it
 
 The two texts ship with the course, in `data/` (see the README there) or, in an installed package, inside
 it. Each is checked against its sha256 on every read, so that a loss you measure is a loss on the same data.
 """
 
 import hashlib
+import json
 import math
 import numbers
 from pathlib import Path
@@ -71,6 +73,24 @@ def shakespeare():
     (1182959, 63, 'FIRST CITIZEN:')
     """
     return _read("shakespeare.txt")
+
+
+def results(name):
+    """A measurement that ships with the course, as a dict: data/results/NAME.json.
+
+    Each says what was measured, by which command, when, on what device and with which versions.
+
+    Raises FileNotFoundError if there is none of that name.
+
+    >>> results("engine")["made_by"]
+    'python -m tests.bench.engine --record'
+    """
+    for place in _PLACES:
+        path = place / "results" / f"{name}.json"
+        if path.is_file():
+            return json.loads(path.read_text(encoding="utf-8"))
+    there = sorted(path.stem for place in _PLACES for path in place.glob("results/*.json"))
+    raise FileNotFoundError(f"there is no result {name!r}; choose one of {there}, or make it with `make bench`.")
 
 
 def moons(n=100, noise=0.1, seed=0):

@@ -1,15 +1,21 @@
-"""What every training run needs and no notebook is about: a seed, a thread count, a device, a progress bar.
+"""What every training run needs: a seed, a thread count, a device, a progress bar, and the loop itself.
 
 Environment variables let the same notebooks run elsewhere without an edit: MICRO_THREADS (a number) and
 MICRO_DEVICE (cpu, cuda, cuda:1, mps) override what the notebook asks for, and MICRO_PROGRESS=0 turns the
 progress bars off.
 """
 
+import contextlib
+import dataclasses
+import math
 import os
 import random
-import sys
+import time
 
 import torch
+import torch.nn.functional as F
+
+from micro.bar import progress
 
 
 def seed(n=42):
@@ -92,63 +98,135 @@ def device(prefer=None):
     return found
 
 
-def progress(iterable, desc="", total=None):
-    """Go through `iterable` and show a progress bar meanwhile, which vanishes at the end.
+def linear_schedule(step, steps, warmup=0.1):
+    """The share of the full learning rate at `step` of `steps`: up from 0 over the first `warmup`, then down to 0.
 
-    desc: a few words before the bar. total: the number of steps, where `len(iterable)` does not tell.
+    Source: Goyal et al. 2017, https://arxiv.org/abs/1706.02677, for the warm-up.
 
-    In Jupyter the bar is a widget, in a terminal a line of text (both by tqdm); in a log file, under pytest
-    and with MICRO_PROGRESS=0 there is none. Nothing of it stays in the notebook that `pytest --nbval` would
-    compare, so a notebook that you ran and saved with the bar passes like one without.
+    step: 0 to steps - 1; no step has a share of 0.
 
-    Returns an iterator over the items. Errors in the loop and in `iterable` pass through.
-
-    Raises TypeError if `iterable` cannot be gone through.
-
-    >>> sum(progress(range(5), "adding"))
-    10
+    >>> [round(linear_schedule(step, 9, warmup=0.2), 3) for step in (0, 1, 4, 8)]
+    [0.5, 1.0, 0.625, 0.125]
     """
-    # pytest sets these two, and the kernels that it starts inherit them.
-    tested = "PYTEST_VERSION" in os.environ or "PYTEST_CURRENT_TEST" in os.environ
-    if tested or os.environ.get("MICRO_PROGRESS") == "0":
-        return iter(iterable)
-    if total is None and hasattr(iterable, "__len__"):
-        total = len(iterable)
-    return _with_bar(iter(iterable), desc, total)
+    done = (step + 1) / (steps + 1)
+    return done / warmup if done < warmup else (1 - done) / (1 - warmup)
 
 
-def _with_bar(items, desc, total):
-    bar, remove = _notebook_bar(desc, total) if "ipykernel.zmqshell" in sys.modules else (None, None)
-    if bar is None:
-        from tqdm import tqdm
-        bar = tqdm(desc=desc or None, total=total, leave=False, disable=None)  # None: only on a terminal
+@contextlib.contextmanager
+def evaluating(model):
+    """No gradients and, where `model` is a module, eval mode inside; every module's mode as before afterwards."""
+    modes = [(m, m.training) for m in model.modules()] if isinstance(model, torch.nn.Module) else []
+    for module, _ in modes:
+        module.training = False
     try:
-        for item in items:
-            yield item
-            bar.update()
-    finally:  # also after an error or a `break` in the loop
-        bar.close()
-        if remove:
-            remove()
+        with torch.no_grad():
+            yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
 
 
-def _notebook_bar(desc, total):
-    """tqdm's bar for notebooks, shown, and a function to remove it; or Nones where its parts are missing."""
+def split_loss(model, X, Y, batch=8192):
+    """The mean cross entropy, in nats, of `model` on a whole split: a float.
+
+    model: a torch module or a function, from X (n, ...) to logits (n, classes). Y: the classes, (n,) integers.
+    batch: so many rows at a time, so that a large split fits into memory. The mean is that of all rows.
+
+    >>> round(split_loss(lambda x: torch.zeros(len(x), 27), torch.zeros(5, 3), torch.arange(5)), 4)  # log 27
+    3.2958
+    """
+    if len(X) != len(Y) or len(X) == 0:
+        raise ValueError(f"split_loss needs as many rows in X as in Y, and at least one, not {len(X)} and {len(Y)}.")
+    with evaluating(model):
+        parts = zip(X.split(batch), Y.split(batch))
+        return sum(F.cross_entropy(model(x), y, reduction="sum").item() for x, y in parts) / len(X)
+
+
+def find_lr(batch_loss, model, low=1e-3, high=1.0, steps=200, optimizer=torch.optim.SGD):
+    """The learning-rate range test: (rates, losses), two lists, one step of training at each rate.
+
+    The rate grows from `low` to `high` by the same factor each step, and the loss is noted before the step.
+    It stops early where the loss is no longer finite. batch_loss(): the loss on a fresh batch. model: a module
+    or a list of parameters, which get their old values (and buffers) back. optimizer(parameters, lr=...): whose
+    rate it is. Source: Smith 2015, https://arxiv.org/abs/1506.01186.
+
+    >>> w = torch.ones(1, requires_grad=True)
+    >>> rates, losses = find_lr(lambda: (w**2).sum(), [w], low=0.001, high=0.1, steps=3)
+    >>> [f"{r:.3g}" for r in rates], [round(loss, 3) for loss in losses], w.item()
+    (['0.001', '0.01', '0.1'], [1.0, 0.996, 0.957], 1.0)
+    """
+    if not 0 < low < high or steps < 2:
+        raise ValueError(f"find_lr needs 0 < low < high and 2 or more steps, not {low!r}, {high!r} and {steps!r}.")
+    whole = isinstance(model, torch.nn.Module)
+    parameters = list(model.parameters() if whole else model)
+    kept = [(t, t.detach().clone()) for t in [*parameters, *(model.buffers() if whole else ())]]
+    rates, losses, opt = [], [], optimizer(parameters, lr=low)
     try:
-        from IPython.display import display
-        from tqdm.notebook import IProgress, tqdm
-    except ImportError:
-        return None, None
-    if IProgress is None:
-        return None, None
-    bar = tqdm(desc=desc or None, total=total, leave=False, display=False)
-    shown = display(bar.container, display_id=True)
+        for k in progress(range(steps), desc="rates"):
+            rates.append(low * (high / low) ** (k / (steps - 1)))
+            loss = batch_loss()
+            losses.append(loss.item())
+            if not math.isfinite(losses[-1]):
+                break
+            opt.param_groups[0]["lr"] = rates[-1]
+            opt.zero_grad()
+            loss.backward()
+            opt.step()
+    finally:
+        opt.zero_grad()
+        with torch.no_grad():
+            for tensor, value in kept:
+                tensor.copy_(value)
+    return rates, losses
 
-    def remove():
-        # tqdm hides its bar (but for a red one after a `break`), and leaves in the notebook's file a widget
-        # that is no more: Jupyter shows an error there, and nbval compares its text, "0%| | 0/10". An empty
-        # output in its place is neither shown nor compared.
-        bar.container.close()
-        shown.update({}, raw=True)
 
-    return bar, remove
+@dataclasses.dataclass
+class Log:
+    """What `fit` noted: `losses`, a float a step; `watched`, name -> list of (step, value); `seconds` in the loop."""
+
+    losses: list = dataclasses.field(default_factory=list)
+    watched: dict = dataclasses.field(default_factory=dict)
+    seconds: float = 0.0
+
+
+def fit(batch_loss, optimizer, steps, schedule=linear_schedule, watch=None, every=None, desc="training"):
+    """Take `steps` steps of training: batch_loss(), backward(), optimizer.step(). Returns a Log.
+
+    batch_loss(): the loss on a fresh batch. schedule(step, steps): the factor on each group's learning rate;
+    None keeps it constant. watch: {name: function of no arguments}, called after every `every` steps and after
+    the last. The clock stands still while they run.
+
+    An interrupt (Jupyter's stop button) or a loss that is nan or infinite ends it early, with a sentence; the
+    log so far is returned, and the learning rates are as they were before.
+
+    >>> w = torch.ones(1, requires_grad=True)
+    >>> log = fit(lambda: (w**2).sum(), torch.optim.SGD([w], lr=0.25), 3, schedule=None)
+    >>> log.losses, w.item()
+    ([1.0, 0.25, 0.0625], 0.125)
+    """
+    log, rates = Log(watched={name: [] for name in watch or {}}), [group["lr"] for group in optimizer.param_groups]
+    started = time.perf_counter()
+    try:
+        for step in progress(range(steps), desc=desc):
+            for group, rate in zip(optimizer.param_groups, rates):
+                group["lr"] = rate * (schedule(step, steps) if schedule else 1)
+            loss = batch_loss()
+            log.losses.append(loss.item())
+            if not math.isfinite(log.losses[-1]):
+                print(f"Stopped at step {step}: the loss is {log.losses[-1]}. Try a lower learning rate.")
+                break
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            if watch and (step + 1 == steps or every and (step + 1) % every == 0):
+                log.seconds += time.perf_counter() - started
+                for name, look in watch.items():
+                    log.watched[name].append((step + 1, look()))
+                started = time.perf_counter()
+    except KeyboardInterrupt:
+        print(f"Interrupted after {len(log.losses)} of {steps} steps.")
+    finally:
+        for group, rate in zip(optimizer.param_groups, rates):
+            group["lr"] = rate
+    log.seconds += time.perf_counter() - started
+    return log

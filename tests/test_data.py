@@ -172,3 +172,18 @@ def test_bad_arguments_are_named_in_one_sentence(arguments, named):
 def test_numpy_numbers_are_welcome():
     X, _ = data.moons(np.int64(4), np.float32(0.5), np.uint8(7))
     assert X.shape == (4, 2)
+
+
+# -- results -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "data" / "results").glob("*.json")), ids=lambda path: path.stem)
+def test_every_result_says_what_it_is_and_how_it_was_made(path):
+    found = data.results(path.stem)
+    assert {"what", "made_by", "date", "device"} <= found.keys()
+    assert str(ROOT) not in path.read_text(encoding="utf-8")
+
+
+def test_an_unknown_result_names_those_that_there_are():
+    with pytest.raises(FileNotFoundError, match="no result 'emgine'.*'engine'"):
+        data.results("emgine")

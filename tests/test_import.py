@@ -16,7 +16,7 @@ import micro
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "micro"
-HELPERS = {"data", "draw", "plot", "train", "check"}
+HELPERS = {"bar", "check", "data", "diagnose", "draw", "plot", "train"}
 GRADUATES = {"engine", "nn", "layers", "gpt", "bpe", "speedrun"}
 
 
@@ -87,7 +87,7 @@ def test_no_circles():
 @pytest.mark.parametrize("name", MODULES)
 def test_a_module_is_read_in_one_sitting(name):
     lines = MODULES[name].read_text(encoding="utf-8").count("\n")
-    most = 300 if ".check.ex" in name else 250  # tables of known mistakes: long, but no reading
+    most = 350 if ".check.ex" in name else 250  # tables of known mistakes: long, but no reading
     assert lines < most, f"{name} has {lines} lines"
 
 
@@ -96,11 +96,12 @@ def test_the_map_in_the_docstring_names_the_rooms_that_there_are():
     assert named == {room(name) for name in MODULES} - {""}
 
 
-@pytest.mark.parametrize("name", ["data", "draw", "plot", "train"])
+@pytest.mark.parametrize("name", ["bar", "data", "diagnose", "draw", "layers", "plot", "train"])
 def test_the_examples_in_the_docstrings_are_true(name):
     # In a process of their own: they draw figures and set seeds and threads.
     env = os.environ | {"MPLBACKEND": "agg", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "doctest", "-v", MODULES[f"micro.{name}"]]
+    code = f"import doctest, micro.{name} as m; raise SystemExit(doctest.testmod(m, verbose=True).failed)"
+    command = [sys.executable, "-c", code]
     done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0 and "Test passed." in done.stdout, done.stdout
 
@@ -136,7 +137,7 @@ def test_the_version_is_the_packages():
 
 @pytest.mark.parametrize("name, never", [
     ("data", "numpy torch matplotlib"), ("draw", "torch matplotlib numpy"), ("plot", "torch"),
-    ("train", "matplotlib ipywidgets"),
+    ("train", "matplotlib ipywidgets"), ("bar", "torch numpy matplotlib ipywidgets"), ("diagnose", "matplotlib"),
 ])
 def test_helpers_load_only_what_they_need(name, never):
     code = f"import sys, micro.{name}; print([m for m in {never.split()!r} if m in sys.modules])"

@@ -18,7 +18,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from micro import train
+from micro import bar
 from micro.train import device, progress, seed, threads
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -175,7 +175,7 @@ def mode(request, monkeypatch):
     """Silent, as under pytest, and with the bar, as elsewhere."""
     if request.param == "bar":
         # Not monkeypatch.delenv: pytest sets its variables anew before it calls the test.
-        monkeypatch.setattr(train, "os", types.SimpleNamespace(environ={}))
+        monkeypatch.setattr(bar, "os", types.SimpleNamespace(environ={}))
     return request.param
 
 
@@ -236,7 +236,7 @@ def test_a_loop_may_be_left_early_and_items_are_made_on_demand(mode):
 @pytest.mark.parametrize("name, value", [("MICRO_PROGRESS", "0"), ("PYTEST_VERSION", "9.2.0"),
                                          ("PYTEST_CURRENT_TEST", "test_x (call)")])
 def test_the_environment_turns_the_bar_off(name, value, monkeypatch):
-    monkeypatch.setattr(train, "os", types.SimpleNamespace(environ={name: value}))
+    monkeypatch.setattr(bar, "os", types.SimpleNamespace(environ={name: value}))
     with contextlib.redirect_stderr(Terminal()) as terminal:
         assert sum(progress(range(3), "adding")) == 3
     assert terminal.getvalue() == ""

@@ -186,7 +186,7 @@ class Exercise:
         """The first difference in words, and whether all cases share it."""
         for case, got, want in zip(self.cases, results, wanted):
             for part in want if isinstance(want, dict) else [None]:
-                of = (lambda r, part=part: r) if part is None else (lambda r, part=part: r[part])
+                of = (lambda r, part=part: r) if part is None else (lambda r, part=part: r.get(part))
                 found = describe(of(got), of(want), self.tol, self.near)
                 if found:
                     kind, text = found
