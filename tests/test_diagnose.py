@@ -1011,6 +1011,7 @@ def test_several_outputs_are_not_judged_as_hidden_layers():
             super().__init__()
             self.trunk, self.policy, self.value = nn.Linear(16, 32), nn.Linear(32, 4), nn.Linear(32, 1)
             self.policy.weight.data *= 0.001
+            self.policy.bias.data.zero_()
 
         def forward(self, x):
             h = torch.tanh(self.trunk(x))

@@ -170,6 +170,9 @@ def test_what_is_watched_is_noted_every_so_often_and_at_the_end_off_the_clock():
     log = fit(lambda: (w**2).sum(), torch.optim.SGD([w], lr=0.25), 7, None, watch={"w": slow}, every=3)
     assert log.watched == {"w": [(3, 0.125), (6, 2**-6), (7, 2**-7)]}
     assert log.seconds < 0.1
+    log = fit(lambda: (time.sleep(0.02), (w**2).sum())[1], torch.optim.SGD([w], lr=0.25), 6, None,
+              watch={"w": lambda: 1}, every=2)
+    assert log.seconds > 0.11, "the steps before a look count too"
     log = fit(lambda: (w**2).sum(), torch.optim.SGD([w], lr=0.25), 7, None, watch={"w": lambda: 1})
     assert log.watched == {"w": [(7, 1)]}, "without `every`, at the end only"
 
