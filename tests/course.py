@@ -55,6 +55,13 @@ def named(name):
     return {t[5:]: c.source for c in code_cells(name) for t in tags(c) if t.startswith("name:")}
 
 
+def run(name, *cells, space=None):
+    """What the named cells of a notebook define, after its imports: a dictionary (`space`, filled further)."""
+    space, there = {"__name__": "reader"} if space is None else space, named(name)
+    exec("\n".join([imports(name), *[there[cell] for cell in cells]]), space)
+    return space
+
+
 def needs(cell):
     """The names behind after=, in a copy: tag or in a tag of its own."""
     found = [t.split("after=")[1].split("+") for t in tags(cell) if "after=" in t]

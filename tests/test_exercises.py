@@ -220,11 +220,9 @@ def test_what_the_solutions_of_02_claim():
 
 
 def space_of(name, *cells):
-    """What the named cells of a notebook define."""
-    space, there = {"__name__": "learner"}, course.named(name)
+    """What the named cells of a notebook define, without what they print."""
     with contextlib.redirect_stdout(io.StringIO()):
-        exec("\n".join([course.imports(name), *[there[c] for c in cells]]), space)
-    return space
+        return course.run(name, *cells)
 
 
 def solution_of(number):

@@ -48,3 +48,17 @@ def test_measured_figures_are_those_recorded():
     assert f"in {ours:.0f} ms where micrograd, its model, takes {theirs:,.0f} ms" in TEXT.replace("\n", " ")
     assert theirs / ours >= 20
     assert f"ends at {result['longest_chain']['micrograd']}" in TEXT
+
+
+def recorded(name):
+    return json.loads((course.ROOT / "data" / "results" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def test_the_maps_results_are_those_recorded():
+    rows = {m[1]: m[0] for m in re.finditer(r"^\| \[?(\d\d) \w+\]?.*$", TEXT, re.M)}
+    ours, lecture = (recorded("mlp")["recipes"][name] for name in ("ours, 2,000 steps", "lecture, 200,000 steps"))
+    dev = float(re.search(r"(\d\.\d+) in (\d) s of training", rows["03"])[1])
+    assert abs(dev - ours["dev_runs"][0]) < 0.001 and f"in {ours['seconds']:.0f} s of training" in rows["03"]
+    assert f"the lecture's recipe has {lecture['dev']:.3f} after a minute" in rows["03"]
+    assert 45 < lecture["seconds"] < 75
+    assert f"six layers at {recorded('diagnostics')['six_layers']['dev']:.2f}" in rows["04"]

@@ -1,15 +1,13 @@
 """The exercises of notebook 03, mlp: references, inputs and known mistakes."""
 import math
-import random
 import statistics
-import time
 from collections import Counter
-from functools import cache
 
 import torch
 import torch.nn.functional as F
 
 from micro.check import Exercise
+from micro.check.race import goal, race, windows
 from micro.data import names
 
 
@@ -87,16 +85,10 @@ def _mean_of_means(X, Y):
         _floor(X[torch.tensor([r == x for r in rows])], Y[torch.tensor([r == x for r in rows])]) for x in set(rows))
 
 
-def _windows(words):
-    index = [[max(ord(c) - 96, 0) for c in ("..." + w + ".")[i:i + 4]] for w in words for i in range(len(w) + 1)]
-    table = torch.tensor(index)
-    return table[:, :3], table[:, 3]
-
-
 _W = names()
 ex03_3 = Exercise(
     "03.3", answer=_floor, near=1e-4,
-    cases=[_windows(["emma", "eva", "anna"]), _windows(_W[:300]), _windows(_W[20000:20040])],
+    cases=[windows(["emma", "eva", "anna"]), windows(_W[:300]), windows(_W[20000:20040])],
     show=lambda X, Y: f"{len(Y)} examples with {len(set(map(tuple, X.tolist())))} different contexts",
     mistakes={
         "contexts that occur often must count for more: average over the examples, not over the contexts":
@@ -168,7 +160,7 @@ def _first_loss(fn, n_embd, n_hidden):
     if [tuple(getattr(t, "shape", ())) for t in tensors] != shapes:
         return {"shapes": str([tuple(getattr(t, "shape", ())) for t in tensors])}
     C, W1, b1, W2, b2 = (t.detach() for t in tensors)
-    X, Y = _windows(_W[:200])
+    X, Y = windows(_W[:200])
     h = torch.tanh(C[X].view(len(X), -1) @ W1 + b1)
     loss = F.cross_entropy(h @ W2 + b2, Y).item()
     near = abs(loss - math.log(27)) <= 0.05
@@ -275,37 +267,11 @@ ex03_8 = Exercise(
     })
 
 
-@cache
-def _piles():
-    words = sorted(set(_W))
-    random.Random(3).shuffle(words)
-    deal = list(range(1, 27))
-    random.Random(4).shuffle(deal)  # new numbers for the letters: a model of the notebook's own piles is no help
-    deal = torch.tensor([0, *deal])
-    return [(deal[X], deal[Y]) for X, Y in (_windows(words[:24000]), _windows(words[24000:27000]))]
-
-
-_GOAL = {"time": "20 s or less", "dev loss": "2.08 or less"}
+_GOAL = goal(20, 2.08)
 
 
 def _race(fn):
-    (X, Y), (Xdev, Ydev) = _piles()
-    many, start = torch.get_num_threads(), time.process_time()  # not by the clock: others may use the machine too
-    torch.set_num_threads(1)
-    try:
-        model = fn(X.clone(), Y.clone())
-    finally:
-        torch.set_num_threads(many)
-    seconds = time.process_time() - start
-    if model is _GOAL:  # the reference answer
-        return _GOAL
-    with torch.no_grad():
-        logits = model(Xdev)
-    if tuple(logits.shape) != (len(Xdev), 27):
-        raise TypeError(f"the function you return gave shape {tuple(logits.shape)} where {(len(Xdev), 27)} is wanted")
-    loss = F.cross_entropy(logits.float(), Ydev).item()
-    return {"time": _GOAL["time"] if seconds <= 20 else f"{seconds:.0f} s",
-            "dev loss": _GOAL["dev loss"] if loss <= 2.08 else f"{loss:.3f}"}
+    return race(fn, block_size=3, seconds=20, most=2.08)
 
 
 def _counts(k=10, levels=4, of=torch.log):

@@ -16,18 +16,11 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
+from micro import layers
 from tests import course
 
 RESULT = Path(__file__).parents[2] / "data" / "results" / "diagnostics.json"
 CELLS = ("data", "one_layer", "descend", "train", "deep_net")
-
-
-def notebook():
-    """The names that the cells of 04_diagnostics define, and its layers."""
-    cells, space = course.named("04_diagnostics"), {"__name__": "bench"}
-    exec("from micro.layers import *\n" + "\n".join(
-        [course.imports("04_diagnostics"), *[cells[name] for name in CELLS]]), space)
-    return space
 
 
 def rung(nb, seed, steps, **scales):
@@ -93,7 +86,7 @@ def main():
     args.add_argument("--n", type=int, default=2, help="seeds of each rung")
     args = args.parse_args()
     torch.set_num_threads(1)
-    nb, rows = notebook(), {}
+    nb, rows = course.run("04_diagnostics", *CELLS, space=dict(vars(layers))), {}
     makers = {name: (lambda seed, s=scales: with_batch_norm(nb, seed, args.steps) if s is None
                      else rung(nb, seed, args.steps, **s)) for name, scales in ({} if args.six else RUNGS).items()}
     for name, make in {"six layers": lambda seed: six_layers(nb, seed), **makers}.items():

@@ -22,13 +22,6 @@ RESULT = Path(__file__).parents[2] / "data" / "results" / "mlp.json"
 CELLS = ("words", "dataset", "split", "model", "batch", "loss_on", "calm", "answers", "recipe", "without")
 
 
-def notebook():
-    """The names that the cells of 03_mlp define."""
-    cells, space = course.named("03_mlp"), {"__name__": "bench"}
-    exec("\n".join([course.imports("03_mlp"), *[cells[name] for name in CELLS]]), space)
-    return space
-
-
 def lecture(nb, seed, steps):
     start = time.perf_counter()
     parameters, _ = nb["lecture_recipe"](steps=steps, seed=seed)
@@ -67,7 +60,7 @@ def main():
     record = args.parse_args().record
     torch.set_num_threads(1)
     os.environ["MICRO_PROGRESS"] = "0"
-    nb, rows, without = notebook(), {}, {}
+    nb, rows, without = course.run("03_mlp", *CELLS), {}, {}
     for name, (recipe, change, n) in RECIPES.items():
         rows[name] = measure(nb, lambda seed, recipe=recipe, change=change: recipe(nb, seed, **change), n)
         print(f"{name:36s}", rows[name], flush=True)
