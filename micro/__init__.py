@@ -4,6 +4,7 @@ Lower floor, helpers. They keep plots and plumbing out of the way and hide nothi
 
     micro.data      the data sets: names(), shakespeare(), moons(); and results(), measured once
     micro.draw      draw_dot(): the computation graph behind a scalar, as a picture
+    micro.flow      draw_flow(): which tensor comes from which, with shapes, and the gradients' way back
     micro.plot      the figures of the course in one style: loss curves, decision boundaries, bigram counts
     micro.train     seed(), threads(), device(); the training loop fit(), find_lr() and split_loss()
     micro.bar       progress(), a bar that leaves nothing behind
@@ -13,9 +14,9 @@ Lower floor, helpers. They keep plots and plumbing out of the way and hide nothi
 Upper floor, graduates. Each is what a notebook built, in its last form, for the notebooks after it and
 for your own projects:
 
-    micro.engine  Value, a scalar with reverse-mode autodiff                              (notebook 01)
-    micro.nn      Neuron, Layer and MLP made of Values                                    (notebook 01)
-    micro.layers  Linear, BatchNorm1d, Tanh, Embedding, ... equal to their torch.nn twins (notebook 04)
+    micro.engine   Value, a scalar with reverse-mode autodiff                              (notebook 01)
+    micro.nn       Neuron, Layer and MLP made of Values                                    (notebook 01)
+    micro.layers   Linear, BatchNorm1d, Tanh, ... equal to their torch.nn twins            (notebook 04)
 
 `import micro` loads none of them: take the room that you need, as in `from micro.data import names`.
 A helper never imports a graduate.

@@ -1,0 +1,111 @@
+"""Exercises that ask for several results at once, each judged on its own; and cases for gradients."""
+import copy
+import traceback
+from dataclasses import dataclass, field
+
+import torch
+
+from micro.check import Exercise, Verdict
+
+EPS = 1e-5  # what the notebooks add to a variance
+
+
+def bell(g, *shape):
+    """Normal random numbers in float64 from the generator g."""
+    return torch.randn(shape, generator=g, dtype=torch.double)
+
+
+def cases_of(make, *sizes):
+    """make(generator, *size) for each size, with another generator each time."""
+    return [make(torch.Generator().manual_seed(k), *size) for k, size in enumerate(sizes)]
+
+
+def by_autograd(f, leaves, arrives):
+    """Gradients of sum(f(*leaves)[0] * arrives): for what f returns beside its first value, then for the leaves."""
+    with torch.enable_grad():
+        leaves = [t.detach().clone().requires_grad_() for t in leaves]
+        out, *between = f(*leaves)
+        return torch.autograd.grad(out, [*between, *leaves], arrives)
+
+
+def shapes(*tensors):
+    return "tensors of shape " + ", ".join(str(tuple(t.shape)) for t in tensors)
+
+
+@dataclass
+class Parts(Exercise):
+    """An exercise whose answer returns a tuple, one result for each name in `parts`; None is "not done yet".
+
+    part_mistakes: part -> {what to say: function with this mistake, which returns that part alone}. The other
+    fields are those of Exercise. The check prints one line for each part, unless all are right or none is done.
+    """
+
+    parts: tuple = ()
+    part_mistakes: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        self.mistakes = {f"{part}: {text}": self._with(part, wrong)
+                         for part, known in self.part_mistakes.items() for text, wrong in known.items()}
+
+    def _with(self, part, wrong):
+        """The whole answer, right but for one part."""
+        def answer(*args):
+            return tuple(wrong(*args) if p == part else r for p, r in zip(self.parts, self.answer(*args)))
+        return answer
+
+    def _only(self, fn, k):
+        """The answer's part k, as a function."""
+        return lambda *args: fn(*args)[k]
+
+    def stopped(self, fn):
+        """A Verdict where there is nothing to judge part by part, else None."""
+        for case in self.cases:
+            try:
+                found = fn(*copy.deepcopy(case))
+            except Exception as error:
+                code = getattr(fn, "__code__", None)
+                lines = [line for frame, line in traceback.walk_tb(error.__traceback__) if frame.f_code is code]
+                where = f" in line {lines[-1] - code.co_firstlineno + 1} of it" if lines else ""
+                told = f"{type(error).__name__}: {error}".split("\n")[0]
+                lost = " (a lost keepdim?)" if "size of tensor" in told or "doesn't match" in told else ""
+                return Verdict("error", f"{self.name}: for {self.shown(case)} your code stopped{where} with "
+                                        f"{told}{lost}{self.advice}")
+            if found is None:
+                return Exercise(self.name, self.answer, [case]).judge(fn)  # an untouched stub, or no return
+            if not isinstance(found, (tuple, list)) or len(found) != len(self.parts):
+                many = f"{len(found)} results" if isinstance(found, (tuple, list)) else "one result"
+                return Verdict("error", f"{self.name}: return {len(self.parts)} results, {', '.join(self.parts)} "
+                                        f"(None for those to come), not {many}")
+
+    def verdicts(self, fn):
+        """One Verdict for each part."""
+        found = []
+        for k, part in enumerate(self.parts):
+            one = Exercise(f"{self.name}: {part}", lambda *args, k=k: self.answer(*args)[k], self.cases,
+                           self.part_mistakes.get(part, {}), show=self.show, tol=self.tol)
+            verdict = one.judge(self._only(fn, k))
+            if "your function returned None" in verdict.text:  # the part, not the whole: see stopped
+                verdict = Verdict("not done", f"{self.name}: {part}: not done yet")
+            found.append(verdict)
+        return found
+
+    def judge(self, fn, *context):
+        """The verdict on the first part that is not right, or "right"."""
+        if not callable(fn):
+            return super().judge(fn)
+        nothing = self.stopped(fn)
+        if nothing:
+            return nothing
+        wrong = [v for v in self.verdicts(fn) if v.kind != "right"]
+        return wrong[0] if wrong else Verdict("right", f"{self.name}: right, on {len(self.cases)} inputs")
+
+    def __call__(self, fn, *context):
+        """Print the verdict on `fn`, or one for each part."""
+        whole = self.judge(fn)
+        if whole.kind == "right" or not callable(fn) or self.stopped(fn):
+            print(whole)
+            return
+        verdicts = self.verdicts(fn)
+        print(*verdicts, sep="\n")
+        if sum(v.kind not in ("right", "not done") for v in verdicts) > 1:
+            print("Mend the first ✘ first: later parts may build on it.")
