@@ -16,7 +16,8 @@ for your own projects:
 
     micro.engine   Value, a scalar with reverse-mode autodiff                              (notebook 01)
     micro.nn       Neuron, Layer and MLP made of Values                                    (notebook 01)
-    micro.layers   Linear, BatchNorm1d, Tanh, ... equal to their torch.nn twins            (notebook 04)
+    micro.layers   Linear, BatchNorm1d, Tanh, ... equal to their torch.nn twins            (notebooks 04, 06)
+    micro.wavenet  CausalConv, GatedBlock and WaveNet, with fast generation                (notebook 06)
 
 `import micro` loads none of them: take the room that you need, as in `from micro.data import names`.
 A helper never imports a graduate.

@@ -1,4 +1,5 @@
 """The torch layers of notebook 04: Linear, BatchNorm1d, Tanh, Embedding, Flatten, Sequential.
+Of notebook 06: FlattenConsecutive and FeaturesLast, for sequences (B, T, C) with the features last.
 
 Every formula is written out on tensors. `nn.Module` only keeps the books: it finds parameters and
 buffers, switches train()/eval(), moves, copies and saves. Names and layouts are those of the twin
@@ -157,3 +158,45 @@ class Sequential(nn.Module):
         for layer in self:
             x = layer(x)
         return x
+
+
+class FlattenConsecutive(nn.Module):
+    """Lay every n neighbours side by side as one longer row (twin: none).
+
+    Shapes: (B, T, C) -> (B, T // n, C * n), and (B, C * n) where only one row is left.
+    ValueError: T is not a multiple of n.
+    Source: the tree of van den Oord et al. 2016, https://arxiv.org/abs/1609.03499
+
+    >>> FlattenConsecutive(2)(torch.arange(8).view(1, 4, 2)).tolist()
+    [[[0, 1, 2, 3], [4, 5, 6, 7]]]
+    """
+
+    def __init__(self, n):
+        super().__init__()
+        self.n = n
+
+    def forward(self, x):
+        B, T, C = x.shape
+        if T % self.n:
+            raise ValueError(f"FlattenConsecutive({self.n}) takes (B, T, C), T a multiple of {self.n}, "
+                             f"not {tuple(x.shape)}.")
+        x = x.reshape(B, T // self.n, C * self.n)
+        return x.squeeze(1) if T == self.n else x
+
+
+class FeaturesLast(nn.Module):
+    """Apply a layer for rows to (..., dim): every position of every example is a row (twin: none).
+
+    layer: from (N, dim) to (N, dim), such as BatchNorm1d, ours or torch's; it then takes its statistics
+    over examples *and* positions.
+
+    >>> FeaturesLast(BatchNorm1d(5))(torch.randn(32, 4, 5)).shape
+    torch.Size([32, 4, 5])
+    """
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x):
+        return self.layer(x.reshape(-1, x.shape[-1])).view(x.shape)

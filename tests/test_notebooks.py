@@ -148,7 +148,7 @@ def test_graduate_equals_its_cell(name, cell, target):
     assert bare(in_cell[0]) == bare(in_module)
 
 
-@pytest.mark.parametrize("module", ["engine", "layers", "nn"])
+@pytest.mark.parametrize("module", ["engine", "layers", "nn", "wavenet"])
 def test_every_graduate_has_its_cell(module):
     """No definition of a graduate module that no notebook shows."""
     source = (course.ROOT / "micro" / f"{module}.py").read_text(encoding="utf-8")

@@ -66,7 +66,9 @@ def test_the_answer_may_change_its_inputs(capsys):
         product = (x * y).sum(0)
         x.zero_()
         return total, product
+    kept = [x.clone() for x, _ in pair.cases]
     assert lines(greedy, capsys) == ["✔ 00.2: right, on 2 inputs"]
+    assert all(torch.equal(a, x) for a, (x, _) in zip(kept, pair.cases))
 
 
 def test_by_autograd_works_with_gradients_switched_off():

@@ -61,4 +61,7 @@ def test_the_maps_results_are_those_recorded():
     assert abs(dev - ours["dev_runs"][0]) < 0.001 and f"in {ours['seconds']:.0f} s of training" in rows["03"]
     assert f"the lecture's recipe has {lecture['dev']:.3f} after a minute" in rows["03"]
     assert 45 < lecture["seconds"] < 75
+    wave, loop = recorded("wavenet")["parts"]["WaveNet"], recorded("wavenet")["log"]["tree, scaled up, lecture's loop"]
+    assert abs(float(re.search(f"{wave['dev']:.2f} in (\\d+) s", rows["06"])[1]) - wave["seconds"]) < 3
+    assert f"the lecture's loop has {loop['dev']:.3f} after five minutes" in rows["06"] and 240 < loop["seconds"] < 330
     assert f"six layers at {recorded('diagnostics')['six_layers']['dev']:.2f}" in rows["04"]

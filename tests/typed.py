@@ -1,0 +1,189 @@
+"""Wrong answers to the exercises as a learner would type them, each with a word that the verdict must contain."""
+
+TYPED = {
+    "01_1": [("def central_slope(f, x, h=1e-5):\n    return (f(x + h) - f(x)) / h", "one side"),
+             ("def central_slope(f, x, h=1e-5):\n    return (f(x + h) - f(x - h)) / 2 * h", "2 * h"),
+             ("def central_slope(f, x, h=1e-5):\n    return (f(x - h) - f(x + h)) / (2 * h)", "sign"),
+             ("def central_slope(f, x, h=0.1):\n    return (f(x + 1e-5) - f(x - 1e-5)) / 2e-5", "plays no part")],
+    "01_2": [("def hand_gradient(a, b, c):\n    return [b + c, b + c, a + b]", "both factors"),
+             ("def hand_gradient(a, b, c):\n    return [b + c, a + 2 * b + c]", "shape")],
+    "01_3": [("def backward_of_mul(a, b, out):\n    a.grad = b.data\n    b.grad += a.data * out.grad\n    return out",
+              "still the two mistakes"),
+             ("def backward_of_mul(a, b, out):\n    a.grad += b.data * out.grad\n    b.grad += a.data * out.grad",
+              "return")],
+    "01_4": [("def is_topological(order):\n    return all(p in order for n in order for p in n._prev)", "expected"),
+             ("def is_topological(order):\n    return order.sorted()", "AttributeError")],
+    "01_5": [("def softplus(x):\n    return math.log(1 + math.exp(x.data))", "return a Value"),
+             ("def softplus(x):\n    y = math.log(1 + math.exp(x.data))\n    return Value(y, (x,), (1.0,), 'sp')",
+              "always 1"),
+             ("def softplus(x):\n    return (1 + x.exp()).log()", "one input")],
+    "01_6": [("def logistic_loss(score, target):\n    return (1 + (target * score).exp()).log()", "sign"),
+             ("def logistic_loss(score, target):\n    return math.log(1 + math.exp(-target * score.data))", "Value")],
+    "01_7": [("def momentum_step(parameters, velocity, lr, beta):\n"
+              "    velocity = [beta * v + p.grad for v, p in zip(velocity, parameters)]\n"
+              "    for v, p in zip(velocity, parameters):\n        p.data -= lr * v\n    return velocity", "in place")],
+    "02_1": [("def trigrams(word):\n    m = '.' + word + '.'\n    return list(zip(m, m[1:], m[2:]))", "two dots")],
+    "02_2": [("def normalize(N, over):\n    return N / N.sum()", "expected"),
+             ("def normalize(N, over):\n    return N / N.sum({'row': 1, 'column': 0}[over])", "keepdim")],
+    "02_3": [("def temperature(p, T):\n    return p ** (1 / T)", "sum to 1"),
+             ("def temperature(p, T):\n    return (p / T).softmax(0)", "logits"),
+             ("def temperature(p, T):\n    return (p ** (1 / T)).max()", "shape")],
+    "02_4": [("def best_strength(N_train, N_dev, strengths):\n"
+              "    return min(strengths, key=lambda s: count_loss(smooth(N_train, s), N_train))", "N_dev alone"),
+             ("def best_strength(N_train, N_dev, strengths):\n"
+              "    return min(count_loss(smooth(N_train, s), N_dev) for s in strengths)", "not the loss")],
+    "02_5": [("def fast_loss(W, xs, ys):\n    return F.cross_entropy(W[xs].softmax(1), ys)", "twice"),
+             ("def fast_loss(W, xs, ys):\n    return F.cross_entropy(W[xs], ys).item()", "tensor"),
+             ("def fast_loss(W, xs, ys):\n    return F.cross_entropy(W[xs].detach(), ys)", "cut off")],
+    "03_1": [("def size(vocab, n_embd, block_size, n_hidden):\n"
+              "    return vocab * n_embd + block_size * n_embd * n_hidden",
+              "expected"),
+             ("def size(vocab, n_embd, block_size, n_hidden):\n"
+              "    return vocab * n_embd + n_embd * n_hidden + n_hidden + n_hidden * vocab + vocab", "side by side")],
+    "03_2": [("def safe_cross_entropy(logits, Y):\n    p = logits.softmax(1)\n"
+              "    return -p[torch.arange(len(Y)), Y].log().mean()", "underflows"),
+             ("def safe_cross_entropy(logits, Y):\n    p = logits.softmax(1) + 1e-10\n"
+              "    return -p[torch.arange(len(Y)), Y].log().mean()", "small number"),
+             ("def safe_cross_entropy(logits, Y):\n    top = logits.max()\n"
+              "    sums = (logits - top).exp().sum(1).log() + top\n"
+              "    return (sums - logits[torch.arange(len(Y)), Y]).mean()", "underflow"),
+             ("def safe_cross_entropy(logits, Y):\n    sums = logits.exp().sum(1).log()\n"
+              "    return (sums - logits[torch.arange(len(Y)), Y]).mean()", "overflow")],
+    "03_3": [("def floor(X, Y):\n    return 0.0", "several answers"),
+             ("def floor(X, Y):\n    seen = {}\n    for x, y in zip(X, Y.tolist()):\n"
+              "        seen.setdefault(x, []).append(y)\n"
+              "    return sum(-math.log(v.count(y) / len(v)) for v in seen.values() for y in v) / len(Y)", "tuple"),
+             ("def floor(X, Y):\n    p = torch.bincount(Y) / len(Y)\n    return -p[Y].log().mean()", "plays no part")],
+    "03_4": [("def read_sweep(rates, losses):\n    return rates[losses.index(min(losses))] / 10", "expected"),
+             ("def read_sweep(rates, losses):\n    losses = [math.inf if math.isnan(x) else x for x in losses]\n"
+              "    if not any(x <= 0.9 * losses[0] for x in losses):\n        return 'too low'\n"
+              "    for x in losses:\n        if x > 2 * losses[0]:\n            return 'too high'\n"
+              "        if x <= 0.9 * losses[0]:\n            return rates[losses.index(min(losses))] / 10",
+              "ask that first")],
+    "03_5": [("def calm_parameters(n_embd, n_hidden, g):\n    return [torch.zeros(27, n_embd), "
+              "torch.zeros(3 * n_embd, n_hidden), torch.zeros(n_hidden), torch.zeros(n_hidden, 27), torch.zeros(27)]",
+              "all the same"),
+             ("def calm_parameters(n_embd, n_hidden, g):\n    return [torch.randn(s, generator=g) for s in "
+              "[(27, n_embd), (3 * n_embd, n_hidden), (n_hidden,), (n_hidden, 27), (27,)]]", "within 0.05"),
+             ("def calm_parameters(n_embd, n_hidden, g):\n    return [torch.randn(s, generator=g) for s in "
+              "[(27, n_embd), (n_embd, n_hidden), (n_hidden,), (n_hidden, 27), (27,)]]", "shapes")],
+    "03_6": [("def gap(a, b):\n    d = statistics.mean(a) - statistics.mean(b)\n"
+              "    e = math.sqrt(statistics.pvariance(a) / len(a) + statistics.pvariance(b) / len(b))\n"
+              "    return d, e, abs(d) > 2 * e", "n - 1"),
+             ("def gap(a, b):\n    d = statistics.mean(a) - statistics.mean(b)\n"
+              "    e = statistics.variance(a) / len(a) + statistics.variance(b) / len(b)\n"
+              "    return d, e, abs(d) > 2 * e", "root")],
+    "03_7": [("def tied(X, parameters):\n    C, W1, b1, W2, b2 = parameters\n"
+              "    return torch.tanh(C[X].view(len(X), -1) @ W1 + b1) @ W2 @ C.T", "b2"),
+             ("def tied(X, parameters):\n    C, W1, b1, W2, b2 = parameters\n"
+              "    return torch.tanh(C[X].view(len(X), -1) @ W1 + b1) @ W2", "C.T")],
+    "03_8": [("def direct(X, parameters):\n    C, H, d, U, b, W = parameters\n    x = C[X].view(len(X), -1)\n"
+              "    return b + torch.tanh(d + x @ H) @ U", "shortcut")],
+    "03_9": [("def my_recipe(Xtr, Ytr):\n    return lambda X: torch.zeros(len(X), 27)", "all logits are equal"),
+             ("def my_recipe(Xtr, Ytr):\n    return lambda X: counted(Xtr, Ytr)[X[:, 0], X[:, 1], X[:, 2]].log()",
+              "mix in a network"),
+             ("def my_recipe(Xtr, Ytr):\n    return lambda X: torch.zeros(len(X), 26)", "shape"),
+             ("mine = counted(*build_dataset(names()))\ndef my_recipe(Xtr, Ytr):\n"
+              "    return lambda X: mine[X[:, 0], X[:, 1], X[:, 2]].log()", "expected")],
+    "04_1": [("def dead_units(h, kind):\n    return (h.abs() > 0.97).all(0).sum().item()", "`kind` plays no part"),
+             ("def dead_units(h, kind):\n    silent = h > 0.97 if kind == 'tanh' else h == 0\n"
+              "    return silent.all(0).sum().item()", "both ends")],
+    "04_2": [("def gain_for(f):\n    x = torch.randn(1_000_000)\n    return x.std().item() / f(x).std().item()",
+              "variance"),
+             ("def gain_for(f):\n    return nn.init.calculate_gain('relu')", "expected")],
+    "04_3": [("def running(values, momentum):\n    r, out = 0.0, []\n    for v in values:\n"
+              "        r = momentum * r + (1 - momentum) * v\n        out.append(r)\n    return out", "*new* value")],
+    "04_4": [("def group_norm(x, groups):\n    return F.group_norm(x, 1)", "layer norm"),
+             ("def group_norm(x, groups):\n    g = x.view(len(x), groups, -1)\n"
+              "    return ((g - g.mean(2, keepdim=True)) / (g.var(2, keepdim=True) + 1e-5).sqrt()).view(x.shape)",
+              "n - 1")],
+    "04_5": [("def fold(linear, bn):\n    s = bn.weight / torch.sqrt(bn.running_var + bn.eps)\n"
+              "    return linear.weight * s[:, None], linear.bias", "the output"),
+             ("def fold(linear, bn):\n    s = bn.weight / torch.sqrt(bn.running_var)\n"
+              "    b = 0 if linear.bias is None else linear.bias\n"
+              "    return linear.weight * s[:, None], (b - bn.running_mean) * s + bn.bias", "eps")],
+    "04_6": [("def retune(weights, grads):\n    r = torch.stack([g.std() / w.std() for w, g in zip(weights, grads)])\n"
+              "    return 1e-3 / r.mean().item()", "median")],
+    "04_7": [("def diagnoses():\n    return {'A': ('4', 'exploding')}", "two words"),
+             ("def diagnoses():\n    return {'A': ('4', 'exploding'), 'B': ('1', 'wrong mode'), 'C': ('3', 'dead')}",
+              "another layer")],
+    "04_8": [("def moves(zero):\n    return {'C', 'W1', 'b1', 'W2', 'b2'}", "not everything"),
+             ("def moves(zero):\n    return {'C', 'W1', 'b1', 'W2', 'b2'} - zero", "b2 always")],
+    "02_6": [("def trigram_loss(train_words, dev_words, strength):\n"
+              "    return -sum(math.log(1 / 27) for _ in dev_words) / len(dev_words)", "expected"),
+             ("def trigram_loss(train_words, dev_words, strength):\n    return 0.0", "expected")],
+    "05_1": [("def back_to_counts(counts, counts_sum, counts_sum_inv, dprobs):\n"
+              "    d = (counts * dprobs).sum(1, keepdim=True)\n"
+              "    return d, -counts_sum**-2 * d, counts_sum_inv * dprobs", "through the sum is missing"),
+             ("def back_to_counts(counts, counts_sum, counts_sum_inv, dprobs):\n"
+              "    d = (counts * dprobs).sum(1)\n    return d, d * counts_sum, d", "keepdim"),
+             ("def back_to_counts(counts, counts_sum, counts_sum_inv, dprobs):\n"
+              "    return counts * dprobs, None, None", "*sum*")],
+    "05_2": [("def back_to_logits(logits, counts, dcounts):\n    d = counts * dcounts\n"
+              "    return d, -d.sum(1, keepdim=True), d", "through the maximum"),
+             ("def back_to_logits(logits, counts, dcounts):\n    d = counts * dcounts\n"
+              "    m = -d.sum(1, keepdim=True)\n    out = d.clone()\n"
+              "    out[range(len(d)), logits.argmax(1)] = m[:, 0]\n    return d, m, out", "overwrites")],
+    "05_3": [("def back_linear(h, W2, dlogits):\n"
+              "    return dlogits @ W2.T, h.T @ dlogits, dlogits.sum(0, keepdim=True)", "no keepdim"),
+             ("def back_linear(h, W2, dlogits):\n    return dlogits @ W2, h.T @ dlogits, dlogits.sum(0)", "line 2")],
+    "05_4": [("def back_tanh_gain(h, bnraw, bngain, dh):\n    d = (1 - h**2) * dh\n"
+              "    return d, bnraw * d, d.sum(0), bngain * d", "sum over the batch"),
+             ("def back_tanh_gain(h, bnraw, bngain, dh):\n    d = (1 - torch.tanh(h)**2) * dh\n"
+              "    return d, (bnraw * d).sum(0), d.sum(0), bngain * d", "no second tanh")],
+    "05_5": [("def back_batch_norm(bndiff, bnvar, bnvar_inv, dbnraw, dbnvar_inv):\n    n = len(bndiff)\n"
+              "    dvar = -0.5 * (bnvar + 1e-5)**-1.5 * dbnvar_inv\n    d2 = dvar.expand_as(bndiff) / n\n"
+              "    d = bnvar_inv * dbnraw + 2 * bndiff * d2\n    return dvar, d2, d, -d.sum(0, keepdim=True), d",
+              "mean's own gradient"),
+             ("def back_batch_norm(bndiff, bnvar, bnvar_inv, dbnraw, dbnvar_inv):\n    n = len(bndiff)\n"
+              "    dvar = -0.5 * bnvar**-1.5 * dbnvar_inv\n    return dvar, None, None, None, None", "1e-5")],
+    "05_6": [("def back_embedding(X, C, dembcat):\n    demb = dembcat.view(*X.shape, -1)\n"
+              "    dC = torch.zeros_like(C)\n    dC[X] += demb\n    return demb, dC", "one of them survives"),
+             ("def back_embedding(X, C, dembcat):\n    demb = dembcat.view(*X.shape, -1)\n"
+              "    dC = torch.zeros_like(C)\n    for x, d in zip(X, demb):\n        dC[x] += d\n    return demb, dC",
+              "twice in *one* context")],
+    "05_7": [("def dlogits_at_once(logits, Y):\n    p = logits.softmax(1)\n    p[:, Y] -= 1\n    return p / len(Y)",
+              "every* row"),
+             ("def dlogits_at_once(logits, Y):\n    return logits.softmax(1) - F.one_hot(Y, logits.shape[1])", "mean")],
+    "05_8": [("def dhprebn_at_once(hprebn, bngain, dhpreact):\n    s = (hprebn.var(0, correction=0) + 1e-5)**-0.5\n"
+              "    return s * bngain * dhpreact", "depend on hprebn"),
+             ("def dhprebn_at_once(hprebn, bngain, dhpreact):\n    s = (hprebn.var(0) + 1e-5)**-0.5\n"
+              "    x, g = (hprebn - hprebn.mean(0)) * s, bngain * dhpreact\n"
+              "    return s * (g - g.mean(0) - x * (x * g).mean(0))", "n - 1")],
+    "05_9": [("def back_layer_norm(x, gain, dy):\n    s = (x.var(1, keepdim=True, correction=0) + 1e-5)**-0.5\n"
+              "    xhat = (x - x.mean(1, keepdim=True)) * s\n"
+              "    dx = gain * s * (dy - dy.mean(1, keepdim=True) - xhat * (xhat * dy).mean(1, keepdim=True))\n"
+              "    return dx, (xhat * dy).sum(0), dy.sum(0)", "inside g")],
+    "05_10": [("def back_scores(q, k, p, dp):\n    ds = p * (dp - (dp * p).sum(-1, keepdim=True))\n"
+               "    return ds, ds @ k, ds.transpose(1, 2) @ q", "root of d"),
+              ("def back_scores(q, k, p, dp):\n    ds = p * dp\n    return ds, None, None", "raising one lowers")],
+    "06_1": [("def smooth(losses, n):\n    return torch.tensor(losses).view(-1, n).mean(1)", "stopped"),
+             ("def smooth(losses, n):\n    k = len(losses) // n * n\n"
+              "    return torch.tensor(losses[:k]).view(-1, n).mean(1)", "last few")],
+    "06_2": [("def causal_conv(x, weight, bias, dilation):\n    k, T = len(weight), x.shape[1]\n"
+              "    p = F.pad(x, (0, 0, 0, (k - 1) * dilation))\n"
+              "    return bias + sum(p[:, j * dilation:j * dilation + T] @ weight[j] for j in range(k))", "future"),
+             ("def causal_conv(x, weight, bias, dilation):\n    k, T = len(weight), x.shape[1]\n"
+              "    p = F.pad(x, (0, 0, k - 1, 0))\n    return bias + sum(p[:, j:j + T] @ weight[j] for j in range(k))",
+              "dilation plays no part")],
+    "06_3": [("def looks_back(f, x, t):\n    before, out = f(x)[0, t], []\n    for s in range(t + 1):\n"
+              "        moved = x.clone()\n        moved[0, s] += 1\n"
+              "        if not torch.equal(f(moved)[0, t], before):\n            out.append(t - s)\n"
+              "    return sorted(out)", "looking ahead"),
+             ("def looks_back(f, x, t):\n    before, out = f(x)[0, t].clone(), []\n    for s in range(x.shape[1]):\n"
+              "        x[0, s] += 1\n        if not torch.allclose(f(x)[0, t], before):\n"
+              "            out.append(t - s)\n    return sorted(out)", "input")],
+    "06_4": [("def dropout(x, p, training, g):\n    return x * (torch.rand(x.shape, generator=g) >= p) / (1 - p)",
+              "does nothing"),
+             ("def dropout(x, p, training, g):\n    if training:\n"
+              "        x = x * (torch.rand(x.shape, generator=g) >= p)\n    return x", "made larger")],
+    "06_5": [("def step(x, queue, weight, bias, dilation):\n"
+              "    past = queue[0] if queue else torch.zeros_like(x)\n"
+              "    return past @ weight[0] + x @ weight[1] + bias, (queue + [x])[-dilation:]",
+              "until the queue is full"),
+             ("def step(x, queue, weight, bias, dilation):\n"
+              "    past = queue[-1] if len(queue) == dilation else torch.zeros_like(x)\n"
+              "    return past @ weight[0] + x @ weight[1] + bias, (queue + [x])[-dilation:]", "oldest")],
+    "06_6": [("def my_recipe(words):\n    return lambda word: torch.zeros(len(word) + 1, 27)", "all logits are equal"),
+             ("def my_recipe(words):\n    return lambda word: torch.zeros(len(word), 27)", "is wanted")],
+}
