@@ -62,6 +62,13 @@ def run(name, *cells, space=None):
     return space
 
 
+def definitions(name):
+    """NAME -> source of every function and class that a notebook defines at the top of a cell."""
+    found = [(node, c.source) for c in code_cells(name) for node in ast.parse(c.source).body]
+    return {node.name: ast.get_source_segment(source, node) for node, source in found
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+
+
 def needs(cell):
     """The names behind after=, in a copy: tag or in a tag of its own."""
     found = [t.split("after=")[1].split("+") for t in tags(cell) if "after=" in t]
