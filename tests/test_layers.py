@@ -16,6 +16,7 @@ from torch import nn
 
 import micro.layers
 from micro.layers import BatchNorm1d, Embedding, Flatten, Linear, Sequential, Tanh
+from tests.tensors import one_thread  # noqa: F401 (a fixture is used by being there)
 
 many = settings(max_examples=50, derandomize=True, deadline=None, database=None)
 seeds = st.integers(0, 2**31)
@@ -24,15 +25,6 @@ sizes = st.integers(1, 9)
 leading = st.lists(st.integers(0, 4), max_size=3)  # the dimensions in front of the last: none to three
 momenta = st.sampled_from([0.0, 0.001, 0.1, 0.5, 1.0])
 epsilons = st.sampled_from([1e-5, 1e-3, 0.1, 2.0])
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Small tensors: on a busy machine a second thread makes these tests eight times slower."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def close(ours, theirs, factor=1.0):

@@ -10,21 +10,10 @@ from torch import nn
 
 from micro.layers import BatchNorm1d, FeaturesLast, FlattenConsecutive
 from micro.wavenet import CausalConv, GatedBlock, WaveNet
+from tests.tensors import bell, one_thread  # noqa: F401 (a fixture is used by being there)
 
 many = settings(max_examples=40, derandomize=True, deadline=None, database=None)
 seeds, few, dilations = st.integers(0, 2**31), st.integers(1, 5), st.integers(1, 6)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-def bell(seed, *shape):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.double)
 
 
 def shaken(net, seed):
