@@ -92,7 +92,7 @@ def device(prefer=None):
     here = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
     count = here[found.type]
     if (found.index or 0) >= count:
-        asked = "MICRO_DEVICE asks" if os.environ.get("MICRO_DEVICE") else "the notebook asks"
+        asked = "MICRO_DEVICE asks" if os.environ.get("MICRO_DEVICE") else "the code asks"
         raise RuntimeError(f"{asked} for the device '{found}', but PyTorch finds {count or 'none'} "
                            "of that kind here: ask for 'cpu', or leave it out to get the best there is.")
     return found
@@ -189,12 +189,14 @@ class Log:
     seconds: float = 0.0
 
 
-def fit(batch_loss, optimizer, steps, schedule=linear_schedule, watch=None, every=None, desc="training"):
+def fit(batch_loss, optimizer, steps, schedule=linear_schedule, watch=None, every=None, desc="training",
+        clip=None, start=0):
     """Take `steps` steps of training: batch_loss(), backward(), optimizer.step(). Returns a Log.
 
     batch_loss(): the loss on a fresh batch. schedule(step, steps): the factor on each group's learning rate;
     None keeps it constant. watch: {name: function of no arguments}, called after every `every` steps and after
-    the last. The clock stands still while they run.
+    the last. The clock stands still while they run. clip: a longer gradient (of all parameters together) is
+    shortened to this length. start: the step to begin with, where an earlier run stopped before it.
 
     An interrupt (Jupyter's stop button) or a loss that is nan or infinite ends it early, with a sentence; the
     log so far is returned, and the learning rates are as they were before.
@@ -207,7 +209,7 @@ def fit(batch_loss, optimizer, steps, schedule=linear_schedule, watch=None, ever
     log, rates = Log(watched={name: [] for name in watch or {}}), [group["lr"] for group in optimizer.param_groups]
     started = time.perf_counter()
     try:
-        for step in progress(range(steps), desc=desc):
+        for step in progress(range(start, steps), desc=desc):
             for group, rate in zip(optimizer.param_groups, rates):
                 group["lr"] = rate * (schedule(step, steps) if schedule else 1)
             loss = batch_loss()
@@ -217,6 +219,8 @@ def fit(batch_loss, optimizer, steps, schedule=linear_schedule, watch=None, ever
                 break
             optimizer.zero_grad()
             loss.backward()
+            if clip:
+                torch.nn.utils.clip_grad_norm_([p for g in optimizer.param_groups for p in g["params"]], clip)
             optimizer.step()
             if watch and (step + 1 == steps or every and (step + 1) % every == 0):
                 log.seconds += time.perf_counter() - started
@@ -224,7 +228,7 @@ def fit(batch_loss, optimizer, steps, schedule=linear_schedule, watch=None, ever
                     log.watched[name].append((step + 1, look()))
                 started = time.perf_counter()
     except KeyboardInterrupt:
-        print(f"Interrupted after {len(log.losses)} of {steps} steps.")
+        print(f"Interrupted after {start + len(log.losses)} of {steps} steps.")
     finally:
         for group, rate in zip(optimizer.param_groups, rates):
             group["lr"] = rate

@@ -17,7 +17,7 @@ import micro
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "micro"
 HELPERS = {"bar", "check", "data", "diagnose", "draw", "flow", "plot", "train"}
-GRADUATES = {"engine", "nn", "layers", "wavenet", "gpt", "bpe", "speedrun"}
+GRADUATES = {"engine", "nn", "layers", "wavenet", "gpt", "checkpoint", "bpe", "speedrun"}
 
 
 def module_name(path):
@@ -96,7 +96,8 @@ def test_the_map_in_the_docstring_names_the_rooms_that_there_are():
     assert named == {room(name) for name in MODULES} - {""}
 
 
-@pytest.mark.parametrize("name", ["bar", "data", "diagnose", "draw", "flow", "layers", "wavenet", "plot", "train"])
+@pytest.mark.parametrize("name", ["bar", "data", "diagnose", "draw", "flow", "plot", "train",
+                                  "gpt", "layers", "wavenet"])
 def test_the_examples_in_the_docstrings_are_true(name):
     # In a process of their own: they draw figures and set seeds and threads.
     env = os.environ | {"MPLBACKEND": "agg", "PYTHONPATH": str(ROOT)}

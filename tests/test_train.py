@@ -139,7 +139,7 @@ def test_the_device_is_the_one_asked_for_or_the_best(machine, cuda, mps, env, pr
 
 
 @pytest.mark.parametrize("cuda, env, prefer, parts", [
-    (0, None, "cuda", ("'cuda'", "none", "the notebook asks")), (1, None, "cuda:1", ("'cuda:1'", "finds 1")),
+    (0, None, "cuda", ("'cuda'", "none", "the code asks")), (1, None, "cuda:1", ("'cuda:1'", "finds 1")),
     (1, None, "mps", ("'mps'", "none")), (0, "cuda", None, ("'cuda'", "MICRO_DEVICE asks")),
 ])
 def test_a_device_that_is_not_there_is_named(machine, cuda, env, prefer, parts):

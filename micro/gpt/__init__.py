@@ -1,0 +1,210 @@
+"""The GPT of notebook 07: a decoder-only transformer, its loss, and text made with it.
+
+Vaswani et al. 2017, https://arxiv.org/abs/1706.03762, in the form of GPT-2 (Radford et al. 2019): layer norm
+before each part, learned positions, one matrix for reading and for writing tokens. Added: squared ReLU
+(So et al. 2021, https://arxiv.org/abs/2109.08668) and token shift, where half of the channels that a part reads
+come one position late (Peng et al. 2023, https://arxiv.org/abs/2305.13048). Both can be switched off.
+
+Left out: biases, rotary positions, several queries for a key, anything longer than block_size.
+`python -m micro.gpt` trains one on any text file.
+"""
+import dataclasses
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from micro.train import evaluating
+
+
+@dataclasses.dataclass
+class GPTConfig:
+    """The size of a GPT. n_embd must be a multiple of n_head, and even (token shift takes half of it)."""
+
+    vocab_size: int
+    block_size: int = 64
+    n_layer: int = 2
+    n_head: int = 4
+    n_embd: int = 96
+    dropout: float = 0.0
+    activation: str = "relu2"
+    shift: bool = True
+
+    def __post_init__(self):
+        if self.n_embd % self.n_head or self.n_embd % 2:
+            raise ValueError(f"n_embd = {self.n_embd} must be even and a multiple of n_head = {self.n_head}.")
+
+
+def token_shift(x, cache, name):
+    """Half of the channels of x (B, T, C) one position late; cache[name] keeps the last one for the next call.
+
+    >>> token_shift(torch.tensor([[[1, 2], [3, 4], [5, 6]]]), {}, "now").tolist()
+    [[[0, 2], [1, 4], [3, 6]]]
+    """
+    half = x.shape[-1] // 2
+    before = cache.get(name, torch.zeros_like(x[:, :1, :half]))         # (B, 1, C/2)
+    cache[name] = x[:, -1:, :half]
+    return torch.cat([torch.cat([before, x[:, :-1, :half]], 1), x[:, :, half:]], -1)
+
+
+class Attention(nn.Module):
+    """Causal self-attention, all heads at once: x (B, T, C) -> (B, T, C).
+
+    cache: a dict that holds the keys and values (B, n_head, past, C / n_head) of the positions before x; they
+    grow by T. Empty at the start of a text.
+    """
+
+    def __init__(self, config):
+        super().__init__()
+        self.n_head, self.dropout = config.n_head, config.dropout
+        self.qkv = nn.Linear(config.n_embd, 3 * config.n_embd, bias=False)
+        self.proj = nn.Linear(config.n_embd, config.n_embd, bias=False)
+
+    def forward(self, x, cache):
+        B, T, C = x.shape
+        q, k, v = self.qkv(x).view(B, T, 3, self.n_head, -1).permute(2, 0, 3, 1, 4)  # (B, n_head, T, hs) each
+        if "k" in cache:
+            k, v = torch.cat([cache["k"], k], 2), torch.cat([cache["v"], v], 2)      # (B, n_head, past + T, hs)
+        cache["k"], cache["v"] = k, v
+        past = k.shape[2] - T
+        mask = torch.ones(T, past + T, dtype=torch.bool, device=x.device).tril(past) if past and T > 1 else None
+        y = F.scaled_dot_product_attention(q, k, v, mask, self.dropout if self.training else 0.0,
+                                           is_causal=past == 0 and T > 1)
+        return self.proj(y.transpose(1, 2).reshape(B, T, C))
+
+
+class FeedForward(nn.Module):
+    """Each position by itself, four times wider in between: x (B, T, C) -> (B, T, C)."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.up = nn.Linear(config.n_embd, 4 * config.n_embd, bias=False)
+        self.proj = nn.Linear(4 * config.n_embd, config.n_embd, bias=False)
+        self.activation = {"gelu": F.gelu, "relu2": lambda x: F.relu(x).square()}[config.activation]
+
+    def forward(self, x):
+        return self.proj(self.activation(self.up(x)))
+
+
+class Block(nn.Module):
+    """Attention, then feed-forward, each on a residual path with its layer norm before it: (B, T, C) -> (B, T, C)."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.norm1, self.norm2 = (nn.LayerNorm(config.n_embd, bias=False) for _ in range(2))
+        self.attention, self.feed = Attention(config), FeedForward(config)
+        self.dropout = nn.Dropout(config.dropout)
+        self.early = token_shift if config.shift else lambda x, cache, name: x
+
+    def forward(self, x, cache):
+        x = x + self.dropout(self.attention(self.early(self.norm1(x), cache, "attention"), cache))
+        return x + self.dropout(self.feed(self.early(self.norm2(x), cache, "feed")))
+
+
+class GPT(nn.Module):
+    """Logits for the next token at every position: ix (B, T), whole numbers -> (B, T, vocab_size).
+
+    cache: None, or a list with a dict for each block, as `empty_cache` gives it: then ix continues what those
+    hold. T, and what the cache holds, may not be more than block_size together.
+
+    >>> model = GPT(GPTConfig(vocab_size=63))
+    >>> model(torch.zeros(2, 5, dtype=torch.long)).shape, sum(p.numel() for p in model.parameters())
+    (torch.Size([2, 5, 63]), 233856)
+    """
+
+    def __init__(self, config):
+        super().__init__()
+        self.config = config
+        self.tokens = nn.Embedding(config.vocab_size, config.n_embd)
+        self.positions = nn.Embedding(config.block_size, config.n_embd)
+        self.dropout = nn.Dropout(config.dropout)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layer))
+        self.norm = nn.LayerNorm(config.n_embd, bias=False)
+        for name, p in self.named_parameters():
+            if p.dim() == 2:                                            # not the norms' gains: they stay 1
+                depth = 2 * config.n_layer if name.endswith("proj.weight") else 1
+                nn.init.normal_(p, std=1 / math.sqrt(3 * p.shape[1] * depth))
+
+    def empty_cache(self):
+        return [{} for _ in self.blocks]
+
+    def forward(self, ix, cache=None):
+        cache = self.empty_cache() if cache is None else cache
+        past = cache[0]["k"].shape[2] if "k" in cache[0] else 0
+        place = torch.arange(past, past + ix.shape[1], device=ix.device)
+        x = self.dropout(self.tokens(ix) + self.positions(place))       # (B, T, C)
+        for block, kept in zip(self.blocks, cache):
+            x = block(x, kept)
+        return F.linear(self.norm(x), self.tokens.weight)               # (B, T, vocab_size)
+
+
+def parameter_groups(model, weight_decay=0.1):
+    """For an optimizer: matrices decay, norms' gains do not (Radford et al. 2019's habit, as nanoGPT has it)."""
+    matrices = [p for p in model.parameters() if p.dim() >= 2]
+    others = [p for p in model.parameters() if p.dim() < 2]
+    return [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+
+
+def get_batch(data, block_size, batch_size, generator):
+    """Windows at random places of data (n,): x and y (batch_size, block_size); y[:, t] comes after x[:, t]."""
+    at = torch.randint(len(data) - block_size, (batch_size, 1), generator=generator)
+    window = data[(at + torch.arange(block_size + 1)).to(data.device)]  # (batch_size, block_size + 1)
+    return window[:, :-1], window[:, 1:]
+
+
+def whole_loss(model, data, block_size, batch_size=256):
+    """The mean cross entropy, in nats a token, on all of data (n,), read in windows that do not overlap.
+
+    The last (n - 1) % block_size tokens are left out, so that every window is whole.
+    """
+    n = (len(data) - 1) // block_size * block_size
+    X, Y = data[:n].view(-1, block_size), data[1:n + 1].view(-1, block_size)
+    with evaluating(model):
+        parts = zip(X.split(batch_size), Y.split(batch_size))
+        total = sum(F.cross_entropy(model(x).flatten(0, 1).float(), y.flatten(), reduction="sum").item()
+                    for x, y in parts)
+    return total / n
+
+
+def choose(logits, temperature=1.0, top_k=None, top_p=None):
+    """The probabilities (B, vocab_size) to draw the next token from, given its logits (B, vocab_size).
+
+    temperature: divides the logits; below 1 the likely becomes likelier, and 0 takes the likeliest.
+    top_k: only the k likeliest tokens.  top_p: only the smallest set of likeliest tokens that together have
+    probability top_p or more (nucleus sampling: Holtzman et al. 2019, https://arxiv.org/abs/1904.09751).
+
+    >>> choose(torch.tensor([[0.5, 0.3, 0.2]]).log(), top_p=0.6).round(decimals=3).tolist()
+    [[0.625, 0.375, 0.0]]
+    """
+    if temperature == 0:
+        return F.one_hot(logits.argmax(-1), logits.shape[-1]).to(logits.dtype)
+    probs, order = (logits / temperature).softmax(-1).sort(dim=-1, descending=True, stable=True)
+    if top_k is not None:
+        probs[:, top_k:] = 0
+    if top_p is not None:
+        share = probs / probs.sum(-1, keepdim=True)
+        probs[share.cumsum(-1) - share >= top_p] = 0                    # enough probability stands before it
+    return torch.zeros_like(probs).scatter(-1, order, probs / probs.sum(-1, keepdim=True))
+
+
+def generate(model, ix, n, generator=None, cached=True, **how):
+    """ix (B, T), T at least 1, with n more tokens: (B, T + n). how: temperature, top_k, top_p of `choose`.
+
+    Where the context is full, its older half is forgotten and the rest is read again: learned positions belong
+    to one place, so what the cache holds cannot move. cached=False computes everything anew for each token; the
+    tokens are the same.
+    """
+    size = model.config.block_size
+    with evaluating(model):
+        context, cache = ix[:, -size:], model.empty_cache()
+        new = context                                                   # what the model has not read yet
+        for _ in range(n):
+            logits = model(new, cache) if cached else model(context)
+            following = torch.multinomial(choose(logits[:, -1], **how), 1, generator=generator)  # (B, 1)
+            ix, context, new = (torch.cat([t, following], 1) for t in (ix, context, following[:, :0]))
+            new = following
+            if context.shape[1] > size:
+                context, cache = context[:, -(size + 1) // 2:], model.empty_cache()
+                new = context
+    return ix
