@@ -45,6 +45,7 @@ make setup       make or update the environment in .venv (the other targets do t
 make lab         open the notebooks in JupyterLab
 make test        run the whole check: the package, the notebooks, the exercises (pytest)
 make bench       run the measurements in tests/bench
+make gpt-gpu     train notebook 07's GPT at full size on a CUDA GPU, five times, and record loss and seconds
 make notebooks   run the notebooks again, top to bottom, and store their outputs
 make lint        look for mistakes and style slips (ruff)
 make clean       remove .venv
@@ -365,6 +366,10 @@ def bench(args):
     return failed
 
 
+def gpt_gpu(args):
+    return bench(["gpt", "--gpu", "--record"] + args)
+
+
 def notebooks(args):
     files, unknown = chosen(NOTEBOOKS, ".ipynb", args)
     if unknown or not files:
@@ -422,7 +427,7 @@ def clean():
     say("Removed .venv.")
 
 
-COMMANDS = {"lab": lab, "test": test, "lint": lint, "bench": bench, "notebooks": notebooks}
+COMMANDS = {"lab": lab, "test": test, "lint": lint, "bench": bench, "gpt-gpu": gpt_gpu, "notebooks": notebooks}
 
 
 def dispatch(command, args):
@@ -431,7 +436,7 @@ def dispatch(command, args):
     if command == "clean":
         return clean()
     if command != "setup" and command not in COMMANDS:
-        raise Stop("There is no '%s' here: say setup, lab, test, bench, notebooks, lint, clean or help."
+        raise Stop("There is no '%s' here: say setup, lab, test, bench, gpt-gpu, notebooks, lint, clean or help."
                    % command)
     use_right_python()
     fresh = set_up()

@@ -29,7 +29,7 @@ SHA256 = {
     "names.txt": "bd02dfd33179e23ec2dd093cbd4de619834f75d660ef1ae04d3127e7a0110053",
     "shakespeare.txt": "4890ba032b118983431e0f57fde9e75275a781f1e09caef75613528e56674eeb",
 }
-TARGETS = {"setup", "lab", "test", "bench", "notebooks", "lint", "clean", "help"}
+TARGETS = {"setup", "lab", "test", "bench", "gpt-gpu", "notebooks", "lint", "clean", "help"}
 
 
 HERE = "python" + ".".join(map(str, sys.version_info[:2]))  # this Python's name on PATH
@@ -508,6 +508,15 @@ def test_bench_runs_all_or_the_named_and_keeps_the_status(ready, project, capfd)
     assert capfd.readouterr().out.split() == ["==", "one.py", "one", "--quick"]
 
 
+def test_gpt_gpu_runs_the_bench_of_the_gpt_on_the_gpu(ready, project, capfd):
+    bench = project / "tests" / "bench"
+    bench.mkdir(parents=True)
+    (project / "tests" / "__init__.py").touch()
+    (bench / "gpt.py").write_text("import sys; print(*sys.argv[1:])", encoding="utf-8")
+    assert ready.main(["gpt-gpu", "--n", "2"]) == 0
+    assert capfd.readouterr().out.split() == ["==", "gpt.py", "--gpu", "--record", "--n", "2"]
+
+
 def test_notebooks_are_stored_without_what_differs_between_two_people(ready, project, capfd):
     path = project / "a.ipynb"
     printed = [{"output_type": "stream", "name": name, "text": text} for name, text in
@@ -546,7 +555,7 @@ def test_every_make_target_is_there_and_explained():
     python = Path(sys.executable).as_posix()  # make's shell takes backslashes for something else
     text = make(f"PYTHON={python}")
     assert text.returncode == 0 and text.stdout == make("help", f"PYTHON={python}").stdout
-    explained = {m[1] for m in re.finditer(r"^make (\w+) +\S.{5}", text.stdout, re.M)}
+    explained = {m[1] for m in re.finditer(r"^make ([\w-]+) +\S.{5}", text.stdout, re.M)}
     phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)[1]
     assert explained == TARGETS == set(phony.split())
     for target in TARGETS:

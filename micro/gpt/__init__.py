@@ -33,7 +33,8 @@ class GPTConfig:
 
     def __post_init__(self):
         if self.n_embd % self.n_head or self.n_embd % 2:
-            raise ValueError(f"n_embd = {self.n_embd} must be even and a multiple of n_head = {self.n_head}.")
+            raise ValueError(f"n_embd = {self.n_embd} must be even, and a multiple of n_head = "
+                             f"{self.n_head}.")
 
 
 def token_shift(x, cache, name):
@@ -63,14 +64,16 @@ class Attention(nn.Module):
 
     def forward(self, x, cache):
         B, T, C = x.shape
-        q, k, v = self.qkv(x).view(B, T, 3, self.n_head, -1).permute(2, 0, 3, 1, 4)  # (B, n_head, T, hs) each
-        if "k" in cache:
-            k, v = torch.cat([cache["k"], k], 2), torch.cat([cache["v"], v], 2)      # (B, n_head, past + T, hs)
-        cache["k"], cache["v"] = k, v
+        q, k, v = self.qkv(x).view(B, T, 3, self.n_head, -1).permute(2, 0, 3, 1, 4)
+        if "k" in cache:                                # each of q, k, v: (B, n_head, T, hs)
+            k, v = torch.cat([cache["k"], k], 2), torch.cat([cache["v"], v], 2)
+        cache["k"], cache["v"] = k, v                   # (B, n_head, past + T, hs)
         past = k.shape[2] - T
-        mask = torch.ones(T, past + T, dtype=torch.bool, device=x.device).tril(past) if past and T > 1 else None
-        y = F.scaled_dot_product_attention(q, k, v, mask, self.dropout if self.training else 0.0,
-                                           is_causal=past == 0 and T > 1)
+        mask = None
+        if past and T > 1:
+            mask = torch.ones(T, past + T, dtype=torch.bool, device=x.device).tril(past)
+        dropout = self.dropout if self.training else 0.0
+        y = F.scaled_dot_product_attention(q, k, v, mask, dropout, is_causal=past == 0 and T > 1)
         return self.proj(y.transpose(1, 2).reshape(B, T, C))
 
 
@@ -171,20 +174,21 @@ def choose(logits, temperature=1.0, top_k=None, top_p=None):
     """The probabilities (B, vocab_size) to draw the next token from, given its logits (B, vocab_size).
 
     temperature: divides the logits; below 1 the likely becomes likelier, and 0 takes the likeliest.
-    top_k: only the k likeliest tokens.  top_p: only the smallest set of likeliest tokens that together have
-    probability top_p or more (nucleus sampling: Holtzman et al. 2019, https://arxiv.org/abs/1904.09751).
+    top_k: only the k likeliest tokens, at least 1.  top_p, above 0: only the smallest set of likeliest tokens that
+    together have probability top_p or more (nucleus sampling: Holtzman et al. 2019, https://arxiv.org/abs/1904.09751).
 
     >>> choose(torch.tensor([[0.5, 0.3, 0.2]]).log(), top_p=0.6).round(decimals=3).tolist()
     [[0.625, 0.375, 0.0]]
     """
     if temperature == 0:
         return F.one_hot(logits.argmax(-1), logits.shape[-1]).to(logits.dtype)
-    probs, order = (logits / temperature).softmax(-1).sort(dim=-1, descending=True, stable=True)
+    logits = (logits - logits.amax(-1, keepdim=True)) / temperature     # at most 0: no overflow
+    probs, order = logits.softmax(-1).sort(dim=-1, descending=True, stable=True)
     if top_k is not None:
         probs[:, top_k:] = 0
     if top_p is not None:
         share = probs / probs.sum(-1, keepdim=True)
-        probs[share.cumsum(-1) - share >= top_p] = 0                    # enough probability stands before it
+        probs[share.cumsum(-1) - share >= top_p] = 0                    # enough stands before it
     return torch.zeros_like(probs).scatter(-1, order, probs / probs.sum(-1, keepdim=True))
 
 
@@ -198,12 +202,12 @@ def generate(model, ix, n, generator=None, cached=True, **how):
     size = model.config.block_size
     with evaluating(model):
         context, cache = ix[:, -size:], model.empty_cache()
-        new = context                                                   # what the model has not read yet
+        new = context                                                   # what was not read yet
         for _ in range(n):
             logits = model(new, cache) if cached else model(context)
-            following = torch.multinomial(choose(logits[:, -1], **how), 1, generator=generator)  # (B, 1)
-            ix, context, new = (torch.cat([t, following], 1) for t in (ix, context, following[:, :0]))
-            new = following
+            probs = choose(logits[:, -1], **how)
+            new = torch.multinomial(probs, 1, generator=generator)      # (B, 1)
+            ix, context = torch.cat([ix, new], 1), torch.cat([context, new], 1)
             if context.shape[1] > size:
                 context, cache = context[:, -(size + 1) // 2:], model.empty_cache()
                 new = context

@@ -12,7 +12,7 @@ from micro.gpt.training import Problem, Recipe, Run, encode, find_device, load
 HELP = """examples:
   python -m micro.gpt train                             the course's nine plays: about 20 s on one CPU core
   python -m micro.gpt train --text my.txt --out my.pt   your own text
-  python -m micro.gpt train --out my.pt --resume        go on where a run stopped
+  python -m micro.gpt train --text my.txt --out my.pt --resume      go on where that run stopped
   python -m micro.gpt sample --out my.pt --prompt "To be"
   torchrun --nproc_per_node=2 -m micro.gpt train        two processes share the batch
 """
@@ -66,23 +66,24 @@ def positive(args):
         if value is not None and not value >= low:
             raise Problem(f"--{name.replace('_', '-')} must be at least {low}, not {value}.")
     for name, low, high in (("dropout", 0, 0.99), ("warmup", 0.001, 0.99), ("top_p", 0.001, 1), ("lr", 1e-9, 10),
-                            ("seed", 0, 2**31 - 1)):
+                            ("seed", 0, 2**31 - 1), ("weight_decay", 0, 10), ("clip", 1e-9, 1e9)):
         value = getattr(args, name, None)
         if value is not None and not low <= value <= high:
             raise Problem(f"--{name.replace('_', '-')} must lie between {low} and {high}, not {value}.")
 
 
 def run_train(args):
-    train.threads(args.threads)
+    try:
+        train.threads(args.threads)
+    except ValueError as error:
+        raise Problem(str(error)) from None
     asked = {f.name: getattr(args, f.name, None) for kind in (GPTConfig, Recipe) for f in dataclasses.fields(kind)}
     run = Run(args.text, args.out, asked, args.resume, args.device, args.dtype, args.compile)
     say = print if run.rank == 0 else lambda *_: None
     say(f"{sum(p.numel() for p in run.model.parameters()):,} parameters on {run.device}, "
         f"{len(run.tokens):,} characters to train on, {len(run.validation):,} for validation")
-    if run.step >= run.recipe.steps:
-        raise Problem(f"{args.out!r} has taken all of its {run.recipe.steps} steps: there is nothing to go on with.")
     whole = run.go(args.every, args.until, say)
-    say(f"saved at step {len(run.losses)} of {run.recipe.steps} in {args.out}" if run.losses else "nothing saved yet")
+    say(f"saved at step {run.saved} of {run.recipe.steps} in {args.out}" if run.saved else "nothing saved yet")
     return 0 if whole else 1
 
 

@@ -5,8 +5,11 @@ the step alone. So a run that was stopped and resumed takes the same steps as on
 processes, each with its share of the rows of the same batch, take the same steps as one.
 """
 import dataclasses
+import hashlib
 import os
+import random
 import time
+import warnings
 from pathlib import Path
 
 import torch
@@ -17,6 +20,8 @@ from torch.nn.parallel import DistributedDataParallel
 from micro import checkpoint, train
 from micro.data import shakespeare
 from micro.gpt import GPT, GPTConfig, get_batch, parameter_groups, whole_loss
+
+KEPT = {"config", "recipe", "chars", "text", "step", "losses", "seconds", "model", "optimizer"}  # in a checkpoint
 
 
 class Problem(Exception):
@@ -51,10 +56,11 @@ def read(path):
 
 def find_device(name):
     """The device for this process. Under torchrun, process k of a machine gets its GPU k."""
-    if name == "cuda" and "LOCAL_RANK" in os.environ:
-        name = f"cuda:{os.environ['LOCAL_RANK']}"
     try:
-        return train.device(name)
+        found = train.device(name)
+        if found.type == "cuda" and "LOCAL_RANK" in os.environ:
+            found = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        return found
     except (RuntimeError, ValueError) as error:
         raise Problem(str(error)) from None
 
@@ -62,14 +68,23 @@ def find_device(name):
 def load(path, device="cpu"):
     """The model in a checkpoint of `Run`, and the checkpoint itself."""
     try:
-        state = checkpoint.load(path, device)
+        with warnings.catch_warnings(action="ignore"):      # torch's about old pickles; we say what matters
+            state = checkpoint.load(path, device)
+        if not isinstance(state, dict) or not KEPT <= set(state):
+            raise KeyError
         model = GPT(GPTConfig(**state["config"])).to(device)
         model.load_state_dict(state["model"])
     except (FileNotFoundError, ValueError) as error:
         raise Problem(str(error)) from None
     except (KeyError, TypeError, RuntimeError) as error:
-        raise Problem(f"{str(path)!r} holds no GPT of micro.gpt: its parts have other names or sizes.") from error
+        raise Problem(f"{str(path)!r} holds no run of micro.gpt (its parts have other names or sizes): name another "
+                      "file.") from error
     return model, state
+
+
+def chance(*what):
+    """A number from 0 to 2**32 - 1 to start random numbers from. (A generator on the CPU reads no more bits.)"""
+    return random.Random(str(what)).getrandbits(32)
 
 
 def encode(text, chars):
@@ -82,7 +97,7 @@ def encode(text, chars):
 
 
 def in_bfloat16(model):
-    """Let every matrix product with a weight read bfloat16 and all else stay float32: autocast for a CPU.
+    """Let every nn.Linear of the model read bfloat16 and all else stay float32: autocast for a CPU.
 
     torch.autocast would also do the softmax and the activations in bfloat16, which is slower there.
     """
@@ -103,12 +118,18 @@ class Run:
                  compiled=False):
         self.many, self.rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
         self.out, self.device, self.dtype = out, find_device(device), dtype
+        if Path(out).is_dir():
+            raise Problem(f"{str(out)!r} is a folder: give --out the name of a file.")
         if not Path(out).parent.is_dir():
             raise Problem(f"there is no folder {str(Path(out).parent)!r} to save {Path(out).name!r} in: make it first.")
         given = {name: value for name, value in (asked or {}).items() if value is not None}
         letters = read(text)
+        self.text = hashlib.sha256(letters.encode()).hexdigest()
         if resume:
             self.model, state = load(out, self.device)
+            if state["text"] != self.text:
+                raise Problem(f"{str(out)!r} was trained on another text: give --text the same file as before, or "
+                              "leave --resume out and give another --out to start anew.")
             self.refuse_change(state["config"] | state["recipe"], given)
             self.chars, self.config, self.recipe = state["chars"], self.model.config, Recipe(**state["recipe"])
         else:
@@ -123,7 +144,8 @@ class Run:
             self.model = GPT(self.config).to(self.device)
         if self.recipe.batch_size % self.many:
             raise Problem(f"--batch-size {self.recipe.batch_size} can't be shared evenly by {self.many} processes.")
-        self.step, self.losses, self.seconds = state["step"], state["losses"], state["seconds"]
+        self.saved = self.step = state["step"]
+        self.losses, self.seconds = state["losses"], state["seconds"]
         self.tokens, self.validation = self.split(letters, text)
         self.net = self.prepared(compiled)
         self.optimizer = torch.optim.AdamW(parameter_groups(self.model, self.recipe.weight_decay),
@@ -155,15 +177,17 @@ class Run:
             in_bfloat16(self.model)
         net = torch.compile(self.model) if compiled else self.model
         if self.many > 1:
+            if self.device.type == "cuda":
+                torch.cuda.set_device(self.device)
             dist.init_process_group("nccl" if self.device.type == "cuda" else "gloo")
             net = DistributedDataParallel(net)  # averages the gradients of all processes in backward()
         return net
 
     def batch_loss(self):
         """The loss on this process's rows of the batch of this step."""
-        seed = self.recipe.seed * 2**32 + self.step
-        torch.manual_seed(seed * self.many + self.rank)     # for dropout: another one in each process
-        x, y = get_batch(self.tokens, self.config.block_size, self.recipe.batch_size, self.draw.manual_seed(seed))
+        torch.manual_seed(chance("dropout", self.recipe.seed, self.step, self.rank))
+        g = self.draw.manual_seed(chance("batch", self.recipe.seed, self.step))
+        x, y = get_batch(self.tokens, self.config.block_size, self.recipe.batch_size, g)
         x, y = x[self.rank::self.many], y[self.rank::self.many]
         half = self.dtype == "bfloat16" and self.device.type == "cuda"
         with torch.autocast("cuda", torch.bfloat16, enabled=half):
@@ -184,8 +208,10 @@ class Run:
         if self.rank == 0:
             checkpoint.save(self.out, {
                 "config": dataclasses.asdict(self.config), "recipe": dataclasses.asdict(self.recipe),
-                "chars": self.chars, "step": self.step, "losses": self.losses, "seconds": self.seconds,
+                "chars": self.chars, "text": self.text, "step": self.step, "losses": self.losses,
+                "seconds": self.seconds,
                 "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()})
+            self.saved = self.step
             loss = whole_loss(self.model, self.validation, self.config.block_size)
             self.say(f"step {self.step}: training loss {self.losses[-1]:.3f}, validation loss {loss:.4f}, "
                      f"{self.seconds:.1f} s")
@@ -194,8 +220,11 @@ class Run:
     def go(self, every=250, until=None, say=print):
         """Train up to the last step (or the step `until`), saving every `every` steps. True if it got there."""
         last = min(self.recipe.steps, until or self.recipe.steps)
+        if last <= self.step:
+            raise Problem(f"{str(self.out)!r} has taken {self.step} of {self.recipe.steps} steps already: there is "
+                          f"nothing to go on with{f' up to --until {until}' if until else ''}.")
         self.say, self.draw, self.fresh, self.since = say, torch.Generator(), [], time.perf_counter()
         train.fit(self.batch_loss, self.optimizer, last, watch={"loss": self.look}, every=every, start=self.step,
                   schedule=lambda k, _: train.linear_schedule(k, self.recipe.steps, self.recipe.warmup),
                   clip=self.recipe.clip)
-        return self.step == last and not self.fresh
+        return self.saved == last or self.rank > 0
