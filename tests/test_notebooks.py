@@ -148,10 +148,10 @@ def test_graduate_equals_its_cell(name, cell, target):
     assert bare(in_cell[0]) == bare(in_module)
 
 
-@pytest.mark.parametrize("module", ["engine", "layers", "nn", "wavenet"])
+@pytest.mark.parametrize("module", ["checkpoint", "engine", "gpt", "layers", "nn", "wavenet"])
 def test_every_graduate_has_its_cell(module):
     """No definition of a graduate module that no notebook shows."""
-    source = (course.ROOT / "micro" / f"{module}.py").read_text(encoding="utf-8")
+    source = inspect.getsource(importlib.import_module(f"micro.{module}"))
     defined = {n.name for n in ast.parse(source).body if isinstance(n, (ast.ClassDef, ast.FunctionDef))}
     assert defined == {t.split(".")[-1] for _, _, t in GRADUATES if t.startswith(f"micro.{module}.")}
 

@@ -65,3 +65,8 @@ def test_the_maps_results_are_those_recorded():
     assert abs(float(re.search(f"{wave['dev']:.2f} in (\\d+) s", rows["06"])[1]) - wave["seconds"]) < 3
     assert f"the lecture's loop has {loop['dev']:.3f} after five minutes" in rows["06"] and 240 < loop["seconds"] < 330
     assert f"six layers at {recorded('diagnostics')['six_layers']['dev']:.2f}" in rows["04"]
+    peer = recorded("gpt")["peer"]
+    ours, nano = peer["ours, 600 steps"], peer["nanoGPT's CPU recipe"]
+    assert f"{ours['loss_runs'][0]:.2f} in {ours['seconds']:.0f} s on one core" in rows["07"]
+    assert f"nanoGPT's recipe has {nano['loss']:.3f} after {nano['seconds']:.0f} s" in rows["07"]
+    assert max(ours["loss_runs"]) < min(nano["loss_runs"]) and ours["seconds"] < nano["seconds"] / 4

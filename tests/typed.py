@@ -186,4 +186,122 @@ TYPED = {
               "    return past @ weight[0] + x @ weight[1] + bias, (queue + [x])[-dilation:]", "oldest")],
     "06_6": [("def my_recipe(words):\n    return lambda word: torch.zeros(len(word) + 1, 27)", "all logits are equal"),
              ("def my_recipe(words):\n    return lambda word: torch.zeros(len(word), 27)", "is wanted")],
+    "07_1": [("def leaks(model, ix, vocab_size):\n    before, found = model(ix), []\n    for t in range(ix.shape[1]):\n"
+              "        other = ix.clone()\n        other[:, t] = (other[:, t] + 1) % vocab_size\n"
+              "        if not torch.allclose(model(other)[:, t], before[:, t]):\n            found.append(t)\n"
+              "    return found", "not even its last position"),
+             ("def leaks(model, ix, vocab_size):\n    before, found = model(ix), []\n"
+              "    for t in range(ix.shape[1] - 1):\n        other = ix\n"
+              "        other[:, t + 1:] = (ix[:, t + 1:] + 1) % vocab_size\n"
+              "        if not torch.allclose(model(other)[:, t], before[:, t]):\n            found.append(t)\n"
+              "    return found", "ix was changed"),
+             ("def leaks(model, ix, vocab_size):\n    before, found = model(ix), []\n"
+              "    for s in range(1, ix.shape[1]):\n        ix[:, s] = (ix[:, s] + 1) % vocab_size\n"
+              "        moved = (model(ix) - before).abs().amax((0, 2)) > 1e-6\n"
+              "        found += [t for t in range(s) if moved[t] and t not in found]\n    return found",
+              "ix was changed"),
+             ("def leaks(model, ix, vocab_size):\n    found = set()\n    for s in range(1, ix.shape[1]):\n"
+              "        other = ix.clone()\n        other[:, s] = (ix[:, s] + 1) % vocab_size\n"
+              "        moved = (model(other) - model(ix)).abs().amax((0, 2)) > 1e-6\n"
+              "        if moved[:s].any():\n            found.add(s)\n    return found", "outputs that move"),
+             ("def leaks(model, ix, vocab_size):\n    other = ix.clone()\n"
+              "    other[:, -1] = (ix[:, -1] + 1) % vocab_size\n"
+              "    moved = (model(other) - model(ix)).abs().sum((0, 2)) > 1e-6\n"
+              "    return [t for t in range(ix.shape[1] - 1) if moved[t]]", "only the last token"),
+             ("def leaks(model, ix, vocab_size):\n    return not model(ix).any()", "a list of positions")],
+    "07_2": [("def loss_by_position(logits, targets):\n"
+              "    return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction='none')"
+              ".view(-1, len(logits)).mean(1)", "view(B, T)"),
+             ("def loss_by_position(logits, targets):\n"
+              "    return F.cross_entropy(logits.flatten(0, 1), targets.flatten())", "mean of everything"),
+             ("def loss_by_position(logits, targets):\n"
+              "    return F.cross_entropy(logits, targets, reduction='none').mean(0)", "stopped"),
+             ("def loss_by_position(logits, targets):\n    B, T, V = logits.shape\n"
+              "    return F.cross_entropy(logits.view(B, V, T), targets, reduction='none').mean(0)", "transpose")],
+    "07_3": [("def cross_attention(x, memory, wq, wk, wv):\n"
+              "    w = (x @ wq) @ (x @ wk).transpose(1, 2) / wq.shape[1]**0.5\n"
+              "    return w.softmax(-1) @ (x @ wv)", "self-attention"),
+             ("def cross_attention(x, memory, wq, wk, wv):\n"
+              "    return F.scaled_dot_product_attention(memory @ wq, x @ wk, x @ wv)", "exchanged"),
+             ("def cross_attention(x, memory, wq, wk, wv):\n"
+              "    return F.scaled_dot_product_attention(x @ wq, memory @ wk, memory @ wv, is_causal=True)", "no mask"),
+             ("def cross_attention(x, memory, wq, wk, wv):\n"
+              "    return ((x @ wq) @ (memory @ wk).transpose(1, 2)).softmax(-1) @ (memory @ wv)",
+              "root of the head size"),
+             ("def cross_attention(x, memory, wq, wk, wv):\n"
+              "    return F.scaled_dot_product_attention(x @ wq, memory @ wk, memory)", "shape")],
+    "07_4": [("def multi_query(x, wq, wk, wv, n_head):\n    B, T, C = x.shape\n"
+              "    q = (x @ wq).view(B, n_head, T, C // n_head)\n    k, v = (x @ wk)[:, None], (x @ wv)[:, None]\n"
+              "    w = (q @ k.mT / (C // n_head)**0.5).masked_fill(torch.ones(T, T).triu(1) == 1, -math.inf)\n"
+              "    return (w.softmax(-1) @ v).transpose(1, 2).reshape(B, T, C)", "mixes positions"),
+             ("def multi_query(x, wq, wk, wv, n_head):\n    B, T, C = x.shape\n"
+              "    q = (x @ wq).view(B, T, n_head, -1).transpose(1, 2)\n"
+              "    k, v = (x @ wk)[:, None], (x @ wv)[:, None]\n"
+              "    y = F.scaled_dot_product_attention(q, k.expand_as(q), v.expand_as(q))\n"
+              "    return y.transpose(1, 2).reshape(B, T, C)", "sees the future"),
+             ("def multi_query(x, wq, wk, wv, n_head):\n    B, T, C = x.shape\n"
+              "    q = (x @ wq).view(B, T, n_head, -1).transpose(1, 2)\n"
+              "    k, v = (x @ wk)[:, None], (x @ wv)[:, None]\n"
+              "    y = F.scaled_dot_product_attention(q, k.expand_as(q), v.expand_as(q), is_causal=True)\n"
+              "    return y.reshape(B, T, C)", "joined wrongly"),
+             ("def multi_query(x, wq, wk, wv, n_head):\n"
+              "    return F.scaled_dot_product_attention((x @ wq)[..., :wk.shape[1]], x @ wk, x @ wv, is_causal=True)",
+              "shape")],
+    "07_5": [("def rotary(q, base=10000.0):\n    T, hs = q.shape[2:]\n"
+              "    angle = torch.arange(T)[:, None] * base ** (-2 * torch.arange(hs // 2) / hs)\n"
+              "    a, b = q[..., 0::2], q[..., 1::2]\n"
+              "    turned = [a * angle.cos() - b * angle.sin(), a * angle.sin() + b * angle.cos()]\n"
+              "    return torch.stack(turned, -1).flatten(-2)", "neighbours"),
+             ("def rotary(q, base=10000.0):\n    T, hs = q.shape[2:]\n    a, b = q.chunk(2, -1)\n"
+              "    angle = torch.arange(1, T + 1)[:, None] * base ** (-2 * torch.arange(hs // 2) / hs)\n"
+              "    return torch.cat([a * angle.cos() - b * angle.sin(), a * angle.sin() + b * angle.cos()], -1)",
+              "from 0"),
+             ("def rotary(q, base=10000.0):\n    T, hs = q.shape[2:]\n    a, b = q.chunk(2, -1)\n"
+              "    angle = torch.arange(T)[:, None] * 10000 ** (-2 * torch.arange(hs // 2) / hs)\n"
+              "    return torch.cat([a * angle.cos() - b * angle.sin(), a * angle.sin() + b * angle.cos()], -1)",
+              "base has no effect"),
+             ("def rotary(q, base=10000.0):\n    T, hs = q.shape[2:]\n    a, b = q.chunk(2, -1)\n"
+              "    angle = torch.arange(T)[:, None] * base ** (-2 * torch.arange(hs // 2) / hs)\n"
+              "    return a * angle.cos() - b * angle.sin()", "shape")],
+    "07_6": [("def cache_bytes(n_layer, n_head, head_size, length, batch, bytes_per_number):\n"
+              "    return n_layer * n_head * head_size * length * batch * bytes_per_number", "twice"),
+             ("def cache_bytes(n_layer, n_head, head_size, length, batch, bytes_per_number):\n"
+              "    return 2 * n_layer * head_size * length * batch * bytes_per_number", "each head"),
+             ("def cache_bytes(n_layer, n_head, head_size, length, batch, bytes_per_number):\n"
+              "    return 3 * n_layer * n_head * head_size * length * batch * bytes_per_number", "not queries")],
+    "07_7": [("def addition(a, b, n):\n    text = f'{a:0{n}d}+{b:0{n}d}={a + b:0{n + 1}d}'\n"
+              "    s = ['0123456789+='.index(c) for c in text]\n"
+              "    return s[:-1], [-100] * (2 * n + 1) + s[2 * n + 2:]", "backwards"),
+             ("def addition(a, b, n):\n    text = f'{a:0{n}d}+{b:0{n}d}=' + f'{a + b:0{n + 1}d}'[::-1]\n"
+              "    s = ['0123456789+='.index(c) for c in text]\n    return s[:-1], s[1:]", "everywhere"),
+             ("def addition(a, b, n):\n    text = f'{a:0{n}d}+{b:0{n}d}=' + f'{a + b:0{n + 1}d}'[::-1]\n"
+              "    s = ['0123456789+='.index(c) for c in text]\n"
+              "    return s[:-1], [-100] * (2 * n + 2) + s[2 * n + 3:]", "masked too"),
+             ("def addition(a, b, n):\n    text = f'{a:0{n}d}+{b:0{n}d}=' + str(a + b)[::-1]\n"
+              "    s = ['0123456789+='.index(c) for c in text]\n"
+              "    return s[:-1], [-100] * (2 * n + 1) + s[2 * n + 2:]", "filled with zeros to n + 1"),
+             ("def addition(a, b, n):\n    text = f'{a:0{n}d}+{b:0{n}d}=' + f'{a + b:0{n + 1}d}'[::-1]\n"
+              "    return ['0123456789+='.index(c) for c in text]", "two lists"),
+             ("def addition(a, b, n):\n    text = f'{a:0{n}d}+{b:0{n}d}=' + f'{a + b:0{n + 1}d}'[::-1]\n"
+              "    s = ['0123456789+='.index(c) for c in text]\n    return s[:-1], s[2 * n + 2:]", "shape")],
+    "07_8": [("def own(text):\n    chars = sorted(set(text))\n"
+              "    return lambda ix: torch.zeros(*ix.shape, len(chars)), chars", "anything trained"),
+             ("def own(text):\n    chars = sorted(set(text))\n    def model(ix):\n"
+              "        return 5.0 * F.one_hot(torch.cat([ix[:, 1:], ix[:, :1]], 1), len(chars))\n"
+              "    return model, chars", "sees the future"),
+             ("def own(text):\n    chars = sorted(set(text))\n"
+              "    return lambda ix: torch.ones(*ix.shape, len(chars)) / len(chars), chars", "probabilities"),
+             ("def own(text):\n    chars = sorted(set(text))\n"
+              "    return lambda ix: 30.0 * F.one_hot(ix, len(chars)), chars", "worse than a guess"),
+             ("def own(text):\n    chars = sorted(set(text))\n    at = {c: i for i, c in enumerate(chars)}\n"
+              "    ix = torch.tensor([at[c] for c in text])\n    N = torch.ones(len(chars), len(chars))\n"
+              "    N.index_put_((ix[:-1], ix[1:]), torch.ones(()), accumulate=True)\n"
+              "    return lambda ix: N.log()[ix], chars", "counting pairs"),
+             ("def own(text):\n    chars = sorted(set(text))\n"
+              "    return lambda ix: torch.zeros(*ix.shape, 27), chars", "is wanted"),
+             ("def own(text):\n    chars = 'abcdefghijklmnopqrstuvwxyz'\n"
+              "    return lambda ix: torch.zeros(*ix.shape, 26), chars", "lack"),
+             ("def own(text):\n    return lambda ix: torch.zeros(*ix.shape, 62)", "two things"),
+             ("def own(text):\n    net = torch.nn.Embedding(16, 62)\n"
+              "    return lambda ix: net(ix) + net(torch.arange(ix.shape[1])), sorted(set(text))", "up to 32")],
 }
