@@ -3,7 +3,8 @@
 Vaswani et al. 2017, https://arxiv.org/abs/1706.03762, in the form of GPT-2 (Radford et al. 2019): layer norm
 before each part, learned positions, one matrix for reading and for writing tokens. Added: squared ReLU
 (So et al. 2021, https://arxiv.org/abs/2109.08668) and token shift, where half of the channels that a part reads
-come one position late (Peng et al. 2023, https://arxiv.org/abs/2305.13048). Both can be switched off.
+come one position late (after RWKV: Peng et al. 2023, https://arxiv.org/abs/2305.13048, mix both positions by
+learned weights). Both can be switched off.
 
 Left out: biases, rotary positions, several queries for a key, anything longer than block_size.
 `python -m micro.gpt` trains one on any text file.
