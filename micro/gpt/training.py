@@ -227,4 +227,7 @@ class Run:
         train.fit(self.batch_loss, self.optimizer, last, watch={"loss": self.look}, every=every, start=self.step,
                   schedule=lambda k, _: train.linear_schedule(k, self.recipe.steps, self.recipe.warmup),
                   clip=self.recipe.clip)
+        if self.many > 1:
+            dist.barrier()                      # rank 0 may still be saving ...
+            dist.destroy_process_group()        # ... and threads that outlive Python abort the process
         return self.saved == last or self.rank > 0
