@@ -4,7 +4,7 @@
     python -m tests.bench.gpt --nanogpt DIR            also against nanoGPT's model and recipe in the folder DIR
                                                        (git clone https://github.com/karpathy/nanoGPT DIR)
     python -m tests.bench.gpt --only ideas|peer|speed|play one part; with --record the other recorded parts stay
-    python -m tests.bench.gpt --gpu                    10.65 million parameters on CUDA, five seeds
+    python -m tests.bench.gpt --gpu                    10.74 million parameters on CUDA, five seeds
     ... --record                                       also writes data/results/gpt.json (gpt_gpu.json)
 
 Losses are those of the whole validation part (the last tenth of the course's plays) in windows that do not
@@ -310,7 +310,7 @@ def main():
     if args.gpu:
         if not torch.cuda.is_available():
             raise SystemExit("There is no CUDA GPU here: run this on a machine that has one.")
-        found = {"what": "micro.gpt with 10.65 million parameters on the course's plays: validation loss and seconds."}
+        found = {"what": "micro.gpt with 10.74 million parameters on the course's plays: validation loss and seconds."}
         found |= gpu(args.n or 5, args.steps)
         return record("gpt_gpu", found) if args.record else print(json.dumps(found, indent=1))
     path = RESULTS / "gpt.json"
