@@ -129,8 +129,9 @@ def evaluating(model):
 def split_loss(model, X, Y, batch=8192):
     """The mean cross entropy, in nats, of `model` on a whole split: a float.
 
-    model: a torch module or a function, from X (n, ...) to logits (n, classes). Y: the classes, (n,) integers.
-    batch: so many rows at a time, so that a large split fits into memory. The mean is that of all rows.
+    model: a torch module or a function, from X (n, ...) to logits (n, classes), or (n, T, classes) for a class at
+    each position. Y: the classes, (n,) or (n, T) integers.
+    batch: so many rows at a time, so that a large split fits into memory. The mean is that of all answers.
 
     >>> round(split_loss(lambda x: torch.zeros(len(x), 27), torch.zeros(5, 3), torch.arange(5)), 4)  # log 27
     3.2958
@@ -139,7 +140,8 @@ def split_loss(model, X, Y, batch=8192):
         raise ValueError(f"split_loss needs as many rows in X as in Y, and at least one, not {len(X)} and {len(Y)}.")
     with evaluating(model):
         parts = zip(X.split(batch), Y.split(batch))
-        return sum(F.cross_entropy(model(x), y, reduction="sum").item() for x, y in parts) / len(X)
+        return sum(F.cross_entropy(model(x).flatten(0, -2), y.flatten(), reduction="sum").item()
+                   for x, y in parts) / Y.numel()
 
 
 def find_lr(batch_loss, model, low=1e-3, high=1.0, steps=200, optimizer=torch.optim.SGD):

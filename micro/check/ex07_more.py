@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from micro.check import Exercise
-from micro.check.race import _trained, _verdict, goal
+from micro.check.race import goal, trained, verdict
 from micro.data import shakespeare
 from micro.train import evaluating
 
@@ -105,7 +105,7 @@ def _kind(logits, again):
 
 def _own(fn):
     text, tail = _text()
-    found, took = _trained(fn, text)
+    found, took = trained(fn, text)
     if found == _GOAL:  # the reference answer
         return found
     if not isinstance(found, tuple) or len(found) != 2:
@@ -129,7 +129,7 @@ def _own(fn):
     loss = F.cross_entropy(logits.flatten(0, 1), Y.flatten()).item()
     stage = next((name for name, (low, high) in STAGES.items() if low <= loss <= high), None)
     told = _kind(logits, again) or stage
-    return _verdict(loss, took, SECONDS, MOST) | ({"dev loss": told} if told else {})
+    return verdict(loss, took, SECONDS, MOST) | ({"dev loss": told} if told else {})
 
 
 @cache

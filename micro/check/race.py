@@ -38,7 +38,7 @@ def goal(seconds, most):
     return {"time": f"{seconds} s or less", "dev loss": f"{most} or less"}
 
 
-def _trained(recipe, *data):
+def trained(recipe, *data):
     """recipe(*data) on one thread: (what it returned, seconds of processor time)."""
     many, start = torch.get_num_threads(), time.process_time()  # not by the clock: others may use the machine too
     torch.set_num_threads(1)
@@ -48,7 +48,7 @@ def _trained(recipe, *data):
         torch.set_num_threads(many)
 
 
-def _verdict(loss, took, seconds, most):
+def verdict(loss, took, seconds, most):
     wanted = goal(seconds, most)
     return {"time": wanted["time"] if took <= seconds else f"{took:.0f} s",
             "dev loss": wanted["dev loss"] if loss <= most else f"{loss:.3f}"}
@@ -57,20 +57,20 @@ def _verdict(loss, took, seconds, most):
 def race(recipe, block_size, seconds, most):
     """recipe(Xtr, Ytr) -> model, from contexts (m, block_size) to logits: `goal` if it is reached, else what it got."""
     (X, Y), (Xdev, Ydev) = _piles(block_size)
-    model, took = _trained(recipe, X.clone(), Y.clone())
+    model, took = trained(recipe, X.clone(), Y.clone())
     if model == goal(seconds, most):  # the reference answer
         return model
     with torch.no_grad():
         logits = torch.cat([model(x) for x in Xdev.split(4096)])
     if tuple(logits.shape) != (len(Xdev), 27):
         raise TypeError(f"the function you return gave shape {tuple(logits.shape)} where {(len(Xdev), 27)} is wanted")
-    return _verdict(F.cross_entropy(logits.float(), Ydev).item(), took, seconds, most)
+    return verdict(F.cross_entropy(logits.float(), Ydev).item(), took, seconds, most)
 
 
 def race_words(recipe, seconds, most):
     """recipe(words) -> model, from a word to logits (len(word) + 1, 27): `goal` if it is reached, else what it got."""
     words, dev = _words()
-    model, took = _trained(recipe, list(words))
+    model, took = trained(recipe, list(words))
     if model == goal(seconds, most):
         return model
     total = 0.0
@@ -81,4 +81,4 @@ def race_words(recipe, seconds, most):
                 raise TypeError(f"for the word {word} the function you return gave shape {tuple(logits.shape)} "
                                 f"where {(len(Y), 27)} is wanted")
             total += F.cross_entropy(logits.float().cpu(), Y, reduction="sum").item()
-    return _verdict(total / sum(len(word) + 1 for word in dev), took, seconds, most)
+    return verdict(total / sum(len(word) + 1 for word in dev), took, seconds, most)

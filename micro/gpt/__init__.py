@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from micro.train import evaluating
+from micro.train import evaluating, split_loss
 
 
 @dataclasses.dataclass
@@ -164,11 +164,7 @@ def whole_loss(model, data, block_size, batch_size=256):
     """
     n = (len(data) - 1) // block_size * block_size
     X, Y = data[:n].view(-1, block_size), data[1:n + 1].view(-1, block_size)
-    with evaluating(model):
-        parts = zip(X.split(batch_size), Y.split(batch_size))
-        total = sum(F.cross_entropy(model(x).flatten(0, 1).float(), y.flatten(), reduction="sum").item()
-                    for x, y in parts)
-    return total / n
+    return split_loss(model, X, Y, batch_size)
 
 
 def choose(logits, temperature=1.0, top_k=None, top_p=None):

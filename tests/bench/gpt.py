@@ -24,6 +24,7 @@ import torch.nn.functional as F
 
 from micro import gpt, train
 from micro.data import shakespeare
+from micro.gpt.training import encode, in_bfloat16
 
 RESULTS = Path(__file__).parents[2] / "data" / "results"
 BETAS = (0.9, 0.99)
@@ -32,7 +33,7 @@ BETAS = (0.9, 0.99)
 def text():
     letters = shakespeare()
     chars = sorted(set(letters))
-    data = torch.tensor([chars.index(c) for c in chars])[[chars.index(c) for c in letters]]
+    data = encode(letters, chars)
     n = int(0.9 * len(data))
     return data[:n], data[n:], len(chars)
 
@@ -188,7 +189,6 @@ def speed(folder=None, times=25):
     train.seed(0)
     same = gpt.GPT(gpt.GPTConfig(VOCAB, T, **size, activation="gelu", shift=False))
     ours, half = (gpt.GPT(gpt.GPTConfig(VOCAB, T, **size)) for _ in range(2))
-    from micro.gpt.training import in_bfloat16
     in_bfloat16(half)
     nets = {"the same model in micro.gpt": same, "micro.gpt's own (shift, squared ReLU)": ours,
             "its matrix products in bfloat16": half}
