@@ -19,6 +19,7 @@ for your own projects:
     micro.layers   Linear, BatchNorm1d, Tanh, ... equal to their torch.nn twins            (notebooks 04, 06)
     micro.wavenet  CausalConv, GatedBlock and WaveNet, with fast generation                (notebook 06)
     micro.gpt      GPT, generate(), and `python -m micro.gpt`, which trains on any text    (notebook 07)
+    micro.bpe      byte pair encoding up to GPT-4's, and `python -m micro.bpe`             (notebook 08)
     micro.checkpoint  save() and load(): whole or not at all, and never running code       (notebook 07)
 
 `import micro` loads none of them: take the room that you need, as in `from micro.data import names`.

@@ -1,0 +1,218 @@
+"""Texts to token ids and back: without chunks, with chunks and special tokens, and as GPT-4 does it."""
+from collections import Counter
+from collections.abc import Iterable
+from heapq import heapify, heappop, heappush
+from itertools import chain
+from operator import add, index, itemgetter
+
+import regex  # the standard re has no \p{L}, "any letter"
+
+from micro.bpe import files
+from micro.bpe.merges import as_bytes, learn_merges, replace_pair
+
+# How GPT-2 and GPT-4 cut a text into chunks that no token crosses (from tiktoken, MIT licence).
+GPT2_SPLIT_PATTERN = r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"""
+GPT4_SPLIT_PATTERN = (r"""'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+"""
+                      r"""|\s++$|\s*[\r\n]|\s+(?!\S)|\s""")
+CL100K_SPECIAL_TOKENS = {"<|endoftext|>": 100257, "<|fim_prefix|>": 100258, "<|fim_middle|>": 100259,
+                         "<|fim_suffix|>": 100260, "<|endofprompt|>": 100276}
+
+
+class Chunks(dict):
+    """chunk -> its ids, worked out when it is first asked for."""
+
+    def __init__(self, encode_chunk):
+        self.encode_chunk = encode_chunk
+
+    def __missing__(self, chunk):
+        if len(self) > 1_000_000:                           # bounds the memory; few texts come that far
+            self.clear()
+        self[chunk] = ids = self.encode_chunk(as_bytes(chunk))
+        return ids
+
+
+class BasicTokenizer:
+    """Byte pair encoding of a text as a whole, without cutting it into chunks first.
+
+    >>> tokenizer = BasicTokenizer()
+    >>> tokenizer.train("aaabdaaabac", 259)
+    >>> tokenizer.encode("aaabdaaabac")
+    [258, 100, 258, 97, 99]
+    """
+
+    pattern: str | None = None
+    special_tokens: dict[str, int] = {}
+    byte_order = files.BYTES                                # the id of each byte; GPT-4 has its own
+
+    def __init__(self):
+        self._use({})
+
+    def _use(self, merges: dict[tuple[int, int], int]) -> None:
+        self.merges, self.vocab = merges, {i: bytes([byte]) for byte, i in enumerate(self.byte_order)}
+        for (a, b), new in merges.items():
+            self.vocab[new] = self.vocab[a] + self.vocab[b]
+        self.vocab |= {i: as_bytes(name) for name, i in self.special_tokens.items()}
+        self._new = {chr(a) + chr(b): chr(new) for (a, b), new in merges.items()}
+        self._pair = {new: pair for pair, new in self._new.items()}
+        self._chunks = Chunks(self._encode_chunk)
+
+    def split(self, text: str) -> list[str]:
+        """The chunks of a text: here just one."""
+        if not isinstance(text, str):
+            raise TypeError(f"text must be a str, not {type(text).__name__} (for bytes there is encode_bytes).")
+        return [text] if text else []
+
+    def train(self, text: str, vocab_size: int, verbose: bool = False) -> None:
+        """Learn vocab_size - 256 merges from the text; what was learnt before is forgotten.
+
+        Raises ValueError if vocab_size is under 256, or more than the text has pairs for.
+        """
+        if not 256 <= vocab_size <= files.MOST:
+            raise ValueError(f"vocab_size = {vocab_size} must be 256 (the bytes) or more, at most {files.MOST:,}.")
+        files.check_special(self.special_tokens, vocab_size)
+        merges = learn_merges(Counter(self.split(text)), vocab_size - 256)
+        if len(merges) < vocab_size - 256:
+            raise ValueError(f"The text has no pair left after {len(merges)} merges: give more text, or take "
+                             f"vocab_size = {256 + len(merges)} or less.")
+        self._use(merges)
+        for pair, new in merges.items() if verbose else ():
+            print(f"{new}: {pair} {self.vocab[new]}")
+
+    def _encode_chunk(self, chunk: bytes) -> list[int]:
+        word = chunk.translate(self.byte_order).decode("latin-1")
+        heap = [self._new[pair] for pair in set(map(add, word, word[1:])) if pair in self._new]
+        heapify(heap)
+        while heap:                                         # the earliest merge that may be left
+            new = heappop(heap)
+            word, _, gained = replace_pair(word, self._pair[new], new)
+            for pair in set(gained):
+                if pair in self._new:
+                    heappush(heap, self._new[pair])
+        return [ord(token) for token in word]
+
+    def encode_ordinary(self, text: str) -> list[int]:
+        """The ids of a text in which no string is special."""
+        return list(chain.from_iterable(map(self._chunks.__getitem__, self.split(text))))
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of a text: decode(encode(text)) == text, for every str."""
+        return self.encode_ordinary(text)
+
+    def encode_bytes(self, data: bytes) -> list[int]:
+        """The ids of any bytes, UTF-8 or not: decode_bytes(encode_bytes(data)) == data. Nothing is special."""
+        chunks = self.split(data.decode("utf-8", "surrogateescape"))
+        parts = (self._encode_chunk(chunk.encode("utf-8", "surrogateescape")) for chunk in chunks)
+        return list(chain.from_iterable(parts))
+
+    def decode_bytes(self, ids: Iterable[int]) -> bytes:
+        """The bytes that the ids stand for. Raises ValueError for an id that there is not."""
+        try:
+            return b"".join([self.vocab[index(i)] for i in ids])
+        except KeyError as error:
+            known = f"they go up to {max(self.vocab)}" if self.merges else "it is not trained: train() or load() it"
+            raise ValueError(f"This tokenizer has no id {error.args[0]}: {known}.") from None
+
+    def decode(self, ids: Iterable[int], errors: str = "replace") -> str:
+        """The text that the ids stand for; bytes that are no UTF-8 become \ufffd, or see bytes.decode's `errors`."""
+        data = self.decode_bytes(ids)
+        try:
+            return data.decode("utf-8", "surrogatepass")    # as as_bytes writes it
+        except UnicodeDecodeError:
+            return data.decode("utf-8", errors)
+
+    def save(self, prefix) -> None:
+        """Write prefix.model, for load, and prefix.vocab, to read: text, whole or not at all."""
+        files.save(prefix, self)
+
+    def load(self, path) -> None:
+        """Become the tokenizer that `save` wrote. Raises ValueError for a file that is damaged or another's."""
+        state = files.load(path)
+        if (state["pattern"] is None) != (self.pattern is None):
+            kind = "BasicTokenizer" if state["pattern"] is None else "RegexTokenizer"
+            raise ValueError(f"{str(path)!r} was saved by a {kind}: load it into one.")
+        merges = state.pop("merges")
+        vars(self).update(state)
+        self._use(merges)
+
+
+class RegexTokenizer(BasicTokenizer):
+    """Byte pair encoding within the chunks that a pattern cuts, with special tokens beside them.
+
+    >>> tokenizer = RegexTokenizer()
+    >>> tokenizer.train("low lower lowest", 258)
+    >>> tokenizer.register_special_tokens({"<|endoftext|>": 258})
+    >>> tokenizer.encode("low<|endoftext|>", allowed_special="all")
+    [257, 258]
+    """
+
+    def __init__(self, pattern: str | None = None):
+        self.pattern = GPT4_SPLIT_PATTERN if pattern is None else pattern
+        files.compiled(self.pattern)                        # complain now
+        self.special_tokens = {}
+        super().__init__()
+
+    def split(self, text: str) -> list[str]:
+        """The chunks of a text. Raises ValueError where the pattern leaves something out."""
+        if not isinstance(text, str):
+            return super().split(text)
+        chunks = files.compiled(self.pattern).findall(text)
+        if sum(map(len, chunks)) != len(text):
+            raise ValueError(f"The pattern {self.pattern!r} leaves out parts of the text: end it with |[\\s\\S].")
+        return chunks
+
+    def register_special_tokens(self, special_tokens: dict[str, int]) -> None:
+        """Give strings an id of their own, beyond the merges; those registered before are forgotten."""
+        files.check_special(special_tokens, max([255, *self.merges.values()]) + 1)
+        self.special_tokens = dict(special_tokens)
+        self._use(self.merges)
+
+    def encode(self, text: str, allowed_special: str | Iterable[str] = "none_raise") -> list[int]:
+        """The ids of a text: decode(encode(text)) == text.
+
+        allowed_special: which special tokens the text may hold: "all", or a set of them. Any other in the text
+        raises ValueError, as a user could have typed it; with "none" they are text like any other.
+        """
+        special, allowed = self.special_tokens, allowed_special
+        if isinstance(allowed, str) and allowed not in ("all", "none", "none_raise"):
+            raise ValueError(f'allowed_special = {allowed!r} must be "all", "none", "none_raise" or a set of strings.')
+        keep = {name for name in special if allowed == "all" or (not isinstance(allowed, str) and name in allowed)}
+        for name in () if allowed == "none" else special.keys() - keep:
+            if name in text:
+                raise ValueError(f"The text holds the special token {name!r}: allow it (allowed_special), or take "
+                                 'it for text (allowed_special="none").')
+        if not keep:
+            return self.encode_ordinary(text)
+        either = "|".join(map(regex.escape, sorted(keep, key=len, reverse=True)))     # the longest that fits
+        parts = regex.split(f"({either})", text)            # text, special, text, special, ..., text
+        found = ([special[part]] if k % 2 else self.encode_ordinary(part) for k, part in enumerate(parts))
+        return list(chain.from_iterable(found))
+
+
+class GPT4Tokenizer(RegexTokenizer):
+    """The tokenizer of GPT-4, cl100k_base, made from its published list of tokens.
+
+    ranks: token -> id, for another list of this kind; without it that of files.cl100k_ranks().
+
+    >>> GPT4Tokenizer().encode("hello world")
+    [15339, 1917]
+    """
+
+    def __init__(self, ranks: dict[bytes, int] | None = None):
+        ranks = files.cl100k_ranks() if ranks is None else ranks
+        self.byte_order = bytes(ranks[bytes([byte])] for byte in range(256))
+        super().__init__()
+        merges = {}
+        for token, new in sorted(ranks.items(), key=itemgetter(1)):
+            if len(token) > 1:
+                pair = tuple(self._encode_chunk(token))     # by the merges so far: its last one is still to come
+                if len(pair) != 2:
+                    raise ValueError(f"ranks is no byte pair encoding: {token} falls into {len(pair)} parts, not 2.")
+                merges[pair] = new
+                self._pair[chr(new)] = chr(pair[0]) + chr(pair[1])
+                self._new[self._pair[chr(new)]] = chr(new)
+        self._use(merges)
+        self.register_special_tokens(CL100K_SPECIAL_TOKENS)
+
+    def train(self, text: str, vocab_size: int, verbose: bool = False) -> None:
+        """Always raises ValueError: this tokenizer is what it is."""
+        raise ValueError("GPT-4's tokenizer is finished: train a RegexTokenizer.")
