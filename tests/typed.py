@@ -304,4 +304,152 @@ TYPED = {
              ("def own(text):\n    return lambda ix: torch.zeros(*ix.shape, 62)", "two things"),
              ("def own(text):\n    net = torch.nn.Embedding(16, 62)\n"
               "    return lambda ix: net(ix) + net(torch.arange(ix.shape[1])), sorted(set(text))", "up to 32")],
+    "08_1": [("def utf8(code_point):\n    if code_point < 128:\n        return [code_point]\n"
+              "    if code_point < 2048:\n        return [code_point >> 6, code_point & 63]\n"
+              "    if code_point < 65536:\n        return [code_point >> 12, code_point >> 6 & 63, code_point & 63]\n"
+              "    return [code_point >> 18, code_point >> 12 & 63, code_point >> 6 & 63, code_point & 63]",
+              "expected"),
+             ("def utf8(code_point):\n    def rest(n):\n"
+              "        return [0x80 | code_point >> 6 * k & 0x3F for k in range(n - 1, -1, -1)]\n"
+              "    if code_point <= 0x80:\n        return [code_point]\n"
+              "    if code_point <= 0x800:\n        return [0xC0 | code_point >> 6] + rest(1)\n"
+              "    if code_point <= 0x10000:\n        return [0xE0 | code_point >> 12] + rest(2)\n"
+              "    return [0xF0 | code_point >> 18] + rest(3)", "off by one"),
+             ("def utf8(code_point):\n    if code_point < 0x80:\n        return [code_point]\n"
+              "    if code_point < 0x800:\n        return [0xC0 | code_point >> 6, 0x80 | code_point & 0x3F]\n"
+              "    return [0xE0 | code_point >> 12, 0x80 | code_point >> 6 & 0x3F, 0x80 | code_point & 0x3F]",
+              "four bytes"),
+             ("def utf8(code_point):\n    return [code_point % 256]", "cut off"),
+             ("def utf8(code_point):\n    return chr(code_point).encode()", "a list of whole numbers"),
+             ("def utf8(code_point):\n    return code_point / 256", "a list of whole numbers"),
+             ("def utf8(code_point):\n    found = [code_point]", "missing")],
+    "08_2": [("def encode(text, merges):\n    ids = list(text.encode())\n    i = 0\n    while i < len(ids) - 1:\n"
+              "        if (ids[i], ids[i + 1]) in merges:\n"
+              "            ids[i:i + 2] = [merges[ids[i], ids[i + 1]]]\n            i = 0\n"
+              "        else:\n            i += 1\n    return ids", "leftmost"),
+             ("def encode(text, merges):\n    ids = [ord(c) for c in text]\n    for pair, new in merges.items():\n"
+              "        i = 0\n        while i < len(ids) - 1:\n            if (ids[i], ids[i + 1]) == pair:\n"
+              "                ids[i:i + 2] = [new]\n            i += 1\n    return ids", "code points"),
+             ("def encode(text, merges):\n    ids = list(text.encode())\n    for pair, new in merges.items():\n"
+              "        for i in range(len(ids) - 1):\n            if (ids[i], ids[i + 1]) == pair:\n"
+              "                ids[i:i + 2] = [new]\n                break\n    return ids", "at every place"),
+             ("def encode(text, merges):\n    ids = list(text.encode())\n    for pair, new in merges.items():\n"
+              "        i = 0\n        while i < len(ids):\n            if (ids[i], ids[i + 1]) == pair:\n"
+              "                ids[i:i + 2] = [new]\n            i += 1\n    return ids", "IndexError"),
+             ("def encode(text, merges):\n    ids = list(text.encode())\n"
+              "    pair = min(zip(ids, ids[1:]), key=lambda p: merges.get(p, 1e9))\n    return ids",
+              "nothing was merged"),
+             ("def encode(text, merges):\n    return text.encode()", "a list of whole numbers"),
+             ("def encode(text, merges):\n    ids = list(text.encode())", "missing")],
+    "08_3": [("def recover_merges(ranks):\n    found = []\n    for token in sorted(ranks, key=ranks.get):\n"
+              "        if len(token) > 1:\n"
+              "            i = max(i for i in range(1, len(token)) if token[:i] in ranks)\n"
+              "            found.append((token[:i], token[i:]))\n    return found", "longest known prefix"),
+             ("def recover_merges(ranks):\n    found = []\n    for token in sorted(ranks, key=ranks.get):\n"
+              "        parts = [bytes([b]) for b in token]\n"
+              "        while len(parts) > 1:\n            joined = [p + q for p, q in zip(parts, parts[1:])]\n"
+              "            i = min(range(len(joined)), key=lambda i: ranks.get(joined[i], 1e9))\n"
+              "            parts[i:i + 2] = [joined[i]]\n"
+              "        if len(token) > 1:\n            found.append(tuple(parts))\n    return found", "only one part"),
+             ("def recover_merges(ranks):\n    found = []\n    for token in ranks:\n"
+              "        parts = [bytes([b]) for b in token]\n"
+              "        while len(parts) > 2:\n            joined = [p + q for p, q in zip(parts, parts[1:])]\n"
+              "            i = min(range(len(joined)), key=lambda i: ranks.get(joined[i], 1e9))\n"
+              "            parts[i:i + 2] = [joined[i]]\n"
+              "        if len(token) > 1:\n            found.append(tuple(parts))\n    return found",
+              "order of their rank"),
+             ("def recover_merges(ranks):\n    return {t: (t[:-1], t[-1:]) for t in ranks if len(t) > 1}",
+              "a list of pairs"),
+             ("def recover_merges(ranks):\n    return [(t[:-1], t[-1:]) for t in sorted(ranks, key=ranks.get)[256:]]",
+              "pair number"),
+             ("def recover_merges(ranks):\n    return [ranks[token + b'!'] for token in ranks]", "KeyError"),
+             ("def recover_merges(ranks):\n    found = [t for t in ranks if len(t) > 1]", "missing")],
+    "08_4": [("def digits_in_threes():\n    return r'\\p{N}{1,3}|\\P{N}+'", "from the left"),
+             ("def digits_in_threes():\n    return r'\\d{1,3}(?=(\\d{3})*(?!\\d))|[^\\d]+'", "(?:...)"),
+             ("def digits_in_threes():\n    return r'\\d{1,3}(?=(?:\\d{3})*$)|[^\\d]+'", "not at $"),
+             ("def digits_in_threes():\n    return r'\\d{1,3}(?=(?:\\d{3})*(?!\\d))'", "gets lost"),
+             ("def digits_in_threes():\n    return r'\\d{1,3}(?=(?:\\d{3})*(?!\\d))|\\w+|\\s+'", "chunk number"),
+             ("def digits_in_threes():\n    return ['1', '234', '567']", "a str"),
+             ("def digits_in_threes():\n    return r'\\d{1,3}(?=(?:\\d{3})*(?!\\d)|[^\\d]+'", "stopped"),
+             ("def digits_in_threes():\n    pattern = r'\\d'", "missing")],
+    "08_5": [("def indented():\n    return r' ?\\w+| ?[^\\s\\w]+|\\s+(?!\\S)|\\s+'", "GPT-2's way"),
+             ("def indented():\n    return r'\\n[ \\t]*| ?\\w+| ?[^\\s\\w]+|[ \\t]+'", "chunk number"),
+             ("def indented():\n    return r'\\n+[ \\t]*|^[ \\t]+| ?\\w+| ?[^\\s\\w]+|[ \\t]+'",
+              "they are wanted apart"),
+             ("def indented():\n    return r'\\n+|^[ \\t]+| ?\\w+| ?[^\\s\\w]+|[ \\t]+'", "start of every line"),
+             ("def indented():\n    return r'\\n+| ?\\w+| ?[^\\s\\w]+|[ \\t]+'", "indentation of one space"),
+             ("def indented():\n    return r'(\\n+)|((?m:^)[ \\t]+)| ?\\w+| ?[^\\s\\w]+'", "(?:...)"),
+             ("def indented():\n    import regex\n    return regex.compile(r'\\n+|\\w+')", "a str"),
+             ("def indented():\n    pattern = r'\\n+'", "missing")],
+    "08_6": [("def worst(vocab, n):\n    return 'z' * n", "one token a character"),
+             ("def worst(vocab, n):\n    return '🥑' * n", "F0 9F"),
+             ("def worst(vocab, n):\n    return '😀' * n", "merged to one token"),
+             ("def worst(vocab, n):\n    return 'the' * n", "characters, it should have"),
+             ("def worst(vocab, n):\n    return ('the' * n)[:n]", "40 are possible"),
+             ("def worst(vocab, n):\n    return chr(0xD800) * n", "halves of a pair"),
+             ("def worst(vocab, n):\n    return chr(0x50000).encode() * n", "a str"),
+             ("def worst(vocab, n):\n    text = n * chr(0x50000)", "missing")],
+    "08_7": [("def cost(messages, count, price_in, price_out, answer):\n"
+              "    text = ''.join(f'<|im_start|>{r}\\n{c}<|im_end|>\\n' for r, c in messages)\n"
+              "    n = count(text + '<|im_start|>assistant\\n')\n"
+              "    return n * price_in / 1e6 + answer * price_out / 1e6", "counted as text"),
+             ("def cost(messages, count, price_in, price_out, answer):\n"
+              "    n = sum(2 + count(r + '\\n' + c) + count('\\n') for r, c in messages)\n"
+              "    return (n * price_in + answer * price_out) / 1e6", "the prompt ends with"),
+             ("def cost(messages, count, price_in, price_out, answer):\n    n = 1 + count('assistant\\n')\n"
+              "    n += sum(2 + count(r + '\\n' + c) + count('\\n') for r, c in messages)\n"
+              "    return (n * price_in + answer * price_out) / 1000", "not for a thousand"),
+             ("def cost(messages, count, price_in, price_out, answer):\n    n = 1 + count('assistant\\n')\n"
+              "    n += sum(2 + count(r) + count(c) + 2 * count('\\n') for r, c in messages)\n"
+              "    return (n * price_in + answer * price_out) / 1e6", "count them together"),
+             ("def cost(messages, count, price_in, price_out, answer):\n    n = 1 + count('assistant\\n')\n"
+              "    n += sum(2 + count(m) for m in messages)\n"
+              "    return (n * price_in + answer * price_out) / 1e6", "stopped"),
+             ("def cost(messages, count, price_in, price_out, answer):\n    return [price_in, price_out]", "shape"),
+             ("def cost(messages, count, price_in, price_out, answer):\n    n = len(messages)", "missing")],
+    "08_8": [("def unstable(ids, vocab):\n    tail = vocab[ids[-1]]\n"
+              "    return sorted(i for i, t in vocab.items() if t.startswith(tail) and t != tail)",
+              "only the last token"),
+             ("def unstable(ids, vocab):\n    tails = vocab[ids[-1]], b''.join(vocab[i] for i in ids[-2:])\n"
+              "    return sorted(i for i, t in vocab.items() if t.startswith(tails))", "only if it is longer"),
+             ("def unstable(ids, vocab):\n    tails = vocab[ids[-1]], b''.join(vocab[i] for i in ids[-2:])\n"
+              "    return sorted(i for i, t in vocab.items() for tail in tails if tail in t and tail != t)",
+              "expected"),
+             ("def unstable(ids, vocab):\n    tails = vocab[ids[-1]], vocab[ids[-2]] + vocab[ids[-1]]\n"
+              "    return sorted(i for i, t in vocab.items() if any(t.startswith(x) and t != x for x in tails))",
+              "IndexError"),
+             ("def unstable(ids, vocab):\n    tails = vocab[ids[-1]], b''.join(vocab[i] for i in ids[-2:])\n"
+              "    return {i for i, t in vocab.items() if t.startswith(tails) and t not in tails}",
+              "a list of whole numbers"),
+             ("def unstable(ids, vocab):\n    text = {i: t.decode() for i, t in vocab.items()}\n"
+              "    tails = text[ids[-1]], ''.join(text[i] for i in ids[-2:])\n"
+              "    return sorted(i for i in text if any(text[i].startswith(x) and text[i] != x for x in tails))",
+              "UnicodeDecodeError"),
+             ("def unstable(ids, vocab):\n    found = sorted(vocab)", "missing")],
+    "08_9": [("def best(word, logp):\n    total = 0\n    while word:\n"
+              "        n = max(k for k in range(1, len(word) + 1) if word[:k] in logp)\n"
+              "        total, word = total + logp[word[:n]], word[n:]\n    return total\n\n"
+              "def least_needed(words, logp):\n    def score(gone):\n"
+              "        rest = {t: p for t, p in logp.items() if t != gone}\n"
+              "        return round(sum(n * best(w, rest) for w, n in words.items()), 9)\n"
+              "    return min((t for t in logp if len(t) > 1), key=lambda t: (-score(t), t))", "longest token"),
+             ("def best(word, logp):\n    if not word:\n        return 0\n"
+              "    return max(logp[word[:k]] + best(word[k:], logp)\n"
+              "               for k in range(1, len(word) + 1) if word[:k] in logp)\n\n"
+              "def least_needed(words, logp):\n    def score(gone):\n"
+              "        rest = {t: p for t, p in logp.items() if t != gone}\n"
+              "        return round(sum(best(w, rest) for w in words), 9)\n"
+              "    return min((t for t in logp if len(t) > 1), key=lambda t: (-score(t), t))", "as often as it occurs"),
+             ("def best(word, logp):\n    if not word:\n        return 0\n"
+              "    return max(logp[word[:k]] + best(word[k:], logp)\n"
+              "               for k in range(1, len(word) + 1) if word[:k] in logp)\n\n"
+              "def least_needed(words, logp):\n    def score(gone):\n"
+              "        rest = {t: p for t, p in logp.items() if t != gone}\n"
+              "        return round(sum(n * best(w, rest) for w, n in words.items()), 9)\n"
+              "    return max((t for t in logp if len(t) > 1), key=score)", "not the first in the dictionary"),
+             ("def least_needed(words, logp):\n"
+              "    return min((t for t in logp if len(t) > 1), key=lambda t: (logp[t], t))", "least probable"),
+             ("def least_needed(words, logp):\n    return min(logp.values())", "expected 'ewer'"),
+             ("def least_needed(words, logp):\n    return words['the']", "KeyError"),
+             ("def least_needed(words, logp):\n    found = min(logp)", "missing")],
 }

@@ -12,6 +12,18 @@ MOST = 0x110000             # ids are kept as characters, and Unicode has so man
 HASH = "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7"      # sha256 that tiktoken expects
 
 
+def check_text(text) -> None:
+    """Raise TypeError unless the text is a str."""
+    if not isinstance(text, str):
+        raise TypeError(f"text must be a str, not {type(text).__name__} (for bytes there is encode_bytes).")
+
+
+def check_size(vocab_size: int) -> None:
+    """Raise ValueError unless the vocabulary holds all bytes, and its ids can be kept as characters."""
+    if not 256 <= vocab_size <= MOST:
+        raise ValueError(f"vocab_size = {vocab_size} must be 256 (the bytes) or more, at most {MOST:,}.")
+
+
 def check_special(special_tokens: dict[str, int], first: int) -> None:
     """Raise ValueError unless each special token is a string with an id of its own, from `first` on."""
     seen = {}
@@ -94,8 +106,11 @@ def save(prefix, tokenizer) -> None:
     write(f"{prefix}.model", f"{text}end {zlib.crc32(text.encode()):08x}\n")
 
 
-def load(path) -> dict:
-    """What `save` wrote: pattern, byte_order, special_tokens and merges of the tokenizer."""
+def load(path, basic: bool | None = None) -> dict:
+    """What `save` wrote: pattern, byte_order, special_tokens and merges of the tokenizer.
+
+    basic: whether it must be one without a pattern; None for either.
+    """
     try:
         text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -120,4 +135,6 @@ def load(path) -> dict:
             state["byte_order"] = bytes(map(int, rest.split()))
         else:
             state["pattern"] = json.loads(rest)
+    if basic is not None and basic != (state["pattern"] is None):
+        raise ValueError(f"{str(path)!r} was saved by a {'Regex' if basic else 'Basic'}Tokenizer: load it into one.")
     return state

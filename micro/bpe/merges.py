@@ -23,7 +23,7 @@ def replace_pair(word: str, pair: str, new: str) -> tuple[str, list[str], list[s
     parts = word.split(pair)
     lost, gained = [], []
     for k, (left, right) in enumerate(pairwise(parts)):
-        if left or k:                       # something stands before it: a character, or the pair just replaced
+        if left or k:                   # it has a neighbour: a token, or the pair replaced before it
             lost.append((left or pair)[-1] + pair[0])
             gained.append((left or new)[-1] + new)
         if right:
@@ -42,7 +42,7 @@ def learn_merges(chunks: dict[str, int], n: int) -> dict[tuple[int, int], int]:
     {(97, 97): 256, (256, 97): 257, (257, 98): 258}
     """
     words, times = [as_bytes(chunk).decode("latin-1") for chunk in chunks], list(chunks.values())
-    count, where = defaultdict(int), defaultdict(list)      # pair -> how often; in which words, in order
+    count, where = defaultdict(int), defaultdict(list)      # pair -> how often, in which words
     for i, word in enumerate(words):
         for pair in map(add, word, word[1:]):
             count[pair] += times[i]
@@ -58,7 +58,7 @@ def learn_merges(chunks: dict[str, int], n: int) -> dict[tuple[int, int], int]:
     while heap and len(merges) < n:
         hoped = heappop(heap)                               # a pair, and the best place it may have
         pair = hoped[-1]
-        if count[pair] and hoped != place(pair):            # it has lost some: back, to where it belongs
+        if count[pair] and hoped != place(pair):            # it lost some: back, to where it belongs
             heappush(heap, place(pair))
         elif count[pair]:
             new = chr(256 + len(merges))
@@ -76,3 +76,22 @@ def learn_merges(chunks: dict[str, int], n: int) -> dict[tuple[int, int], int]:
             for other in born:
                 heappush(heap, (-count[other], where[other][0], -inf, other))
     return merges
+
+
+def apply_merges(word: str, new: dict[str, str], pair: dict[str, str]) -> str:
+    """Merge what can be merged in a word, what was learnt first before all else.
+
+    new: pair -> the token it becomes, the earlier the smaller; pair: the other way round.
+
+    >>> apply_merges("xaba", {"ab": "Y", "xY": "Z"}, {"Y": "ab", "Z": "xY"})
+    'Za'
+    """
+    heap = [new[both] for both in set(map(add, word, word[1:])) if both in new]
+    heapify(heap)
+    while heap:                                             # the earliest merge that may be left
+        token = heappop(heap)
+        word, _, gained = replace_pair(word, pair[token], token)
+        for both in set(gained):
+            if both in new:
+                heappush(heap, new[both])
+    return word

@@ -1,14 +1,13 @@
 """Texts to token ids and back: without chunks, with chunks and special tokens, and as GPT-4 does it."""
 from collections import Counter
 from collections.abc import Iterable
-from heapq import heapify, heappop, heappush
 from itertools import chain
-from operator import add, index, itemgetter
+from operator import index, itemgetter
 
 import regex  # the standard re has no \p{L}, "any letter"
 
 from micro.bpe import files
-from micro.bpe.merges import as_bytes, learn_merges, replace_pair
+from micro.bpe.merges import apply_merges, as_bytes, learn_merges
 
 # How GPT-2 and GPT-4 cut a text into chunks that no token crosses (from tiktoken, MIT licence).
 GPT2_SPLIT_PATTERN = r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"""
@@ -31,14 +30,8 @@ class Chunks(dict):
         return ids
 
 
-class BasicTokenizer:
-    """Byte pair encoding of a text as a whole, without cutting it into chunks first.
-
-    >>> tokenizer = BasicTokenizer()
-    >>> tokenizer.train("aaabdaaabac", 259)
-    >>> tokenizer.encode("aaabdaaabac")
-    [258, 100, 258, 97, 99]
-    """
+class Tokenizer:
+    """What all tokenizers share: merges, the bytes of each id, and the way back from ids to text."""
 
     pattern: str | None = None
     special_tokens: dict[str, int] = {}
@@ -51,66 +44,19 @@ class BasicTokenizer:
         self.merges, self.vocab = merges, {i: bytes([byte]) for byte, i in enumerate(self.byte_order)}
         for (a, b), new in merges.items():
             self.vocab[new] = self.vocab[a] + self.vocab[b]
+        self._ids = {token: i for i, token in self.vocab.items()}
         self.vocab |= {i: as_bytes(name) for name, i in self.special_tokens.items()}
         self._new = {chr(a) + chr(b): chr(new) for (a, b), new in merges.items()}
         self._pair = {new: pair for pair, new in self._new.items()}
         self._chunks = Chunks(self._encode_chunk)
-
-    def split(self, text: str) -> list[str]:
-        """The chunks of a text: here just one."""
-        if not isinstance(text, str):
-            raise TypeError(f"text must be a str, not {type(text).__name__} (for bytes there is encode_bytes).")
-        return [text] if text else []
-
-    def train(self, text: str, vocab_size: int, verbose: bool = False) -> None:
-        """Learn vocab_size - 256 merges from the text; what was learnt before is forgotten.
-
-        Raises ValueError if vocab_size is under 256, or more than the text has pairs for.
-        """
-        if not 256 <= vocab_size <= files.MOST:
-            raise ValueError(f"vocab_size = {vocab_size} must be 256 (the bytes) or more, at most {files.MOST:,}.")
-        files.check_special(self.special_tokens, vocab_size)
-        merges = learn_merges(Counter(self.split(text)), vocab_size - 256)
-        if len(merges) < vocab_size - 256:
-            raise ValueError(f"The text has no pair left after {len(merges)} merges: give more text, or take "
-                             f"vocab_size = {256 + len(merges)} or less.")
-        self._use(merges)
-        for pair, new in merges.items() if verbose else ():
-            print(f"{new}: {pair} {self.vocab[new]}")
-
-    def _encode_chunk(self, chunk: bytes) -> list[int]:
-        word = chunk.translate(self.byte_order).decode("latin-1")
-        heap = [self._new[pair] for pair in set(map(add, word, word[1:])) if pair in self._new]
-        heapify(heap)
-        while heap:                                         # the earliest merge that may be left
-            new = heappop(heap)
-            word, _, gained = replace_pair(word, self._pair[new], new)
-            for pair in set(gained):
-                if pair in self._new:
-                    heappush(heap, self._new[pair])
-        return [ord(token) for token in word]
-
-    def encode_ordinary(self, text: str) -> list[int]:
-        """The ids of a text in which no string is special."""
-        return list(chain.from_iterable(map(self._chunks.__getitem__, self.split(text))))
-
-    def encode(self, text: str) -> list[int]:
-        """The ids of a text: decode(encode(text)) == text, for every str."""
-        return self.encode_ordinary(text)
-
-    def encode_bytes(self, data: bytes) -> list[int]:
-        """The ids of any bytes, UTF-8 or not: decode_bytes(encode_bytes(data)) == data. Nothing is special."""
-        chunks = self.split(data.decode("utf-8", "surrogateescape"))
-        parts = (self._encode_chunk(chunk.encode("utf-8", "surrogateescape")) for chunk in chunks)
-        return list(chain.from_iterable(parts))
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
         """The bytes that the ids stand for. Raises ValueError for an id that there is not."""
         try:
             return b"".join([self.vocab[index(i)] for i in ids])
         except KeyError as error:
-            known = f"they go up to {max(self.vocab)}" if self.merges else "it is not trained: train() or load() it"
-            raise ValueError(f"This tokenizer has no id {error.args[0]}: {known}.") from None
+            top = f"they go up to {max(self.vocab)}" if self.merges else "train() or load() it first"
+            raise ValueError(f"This tokenizer has no id {error.args[0]}: {top}.") from None
 
     def decode(self, ids: Iterable[int], errors: str = "replace") -> str:
         """The text that the ids stand for; bytes that are no UTF-8 become \ufffd, or see bytes.decode's `errors`."""
@@ -126,13 +72,58 @@ class BasicTokenizer:
 
     def load(self, path) -> None:
         """Become the tokenizer that `save` wrote. Raises ValueError for a file that is damaged or another's."""
-        state = files.load(path)
-        if (state["pattern"] is None) != (self.pattern is None):
-            kind = "BasicTokenizer" if state["pattern"] is None else "RegexTokenizer"
-            raise ValueError(f"{str(path)!r} was saved by a {kind}: load it into one.")
-        merges = state.pop("merges")
-        vars(self).update(state)
+        vars(self).update(files.load(path, self.pattern is None))
+        self._use(self.merges)
+
+
+class BasicTokenizer(Tokenizer):
+    """Byte pair encoding of a text as a whole, without cutting it into chunks first.
+
+    >>> tokenizer = BasicTokenizer()
+    >>> tokenizer.train("aaabdaaabac", 259)
+    >>> tokenizer.encode("aaabdaaabac")
+    [258, 100, 258, 97, 99]
+    """
+
+    def split(self, text: str) -> list[str]:
+        """The chunks of a text: here just one."""
+        files.check_text(text)
+        return [text] if text else []
+
+    def train(self, text: str, vocab_size: int, verbose: bool = False) -> None:
+        """Learn vocab_size - 256 merges from the text; what was learnt before is forgotten.
+
+        Raises ValueError if vocab_size is under 256, or more than the text has pairs for.
+        """
+        files.check_size(vocab_size)
+        files.check_special(self.special_tokens, vocab_size)
+        merges = learn_merges(Counter(self.split(text)), vocab_size - 256)
+        if len(merges) < vocab_size - 256:
+            raise ValueError(f"The text has no pair left after {len(merges)} merges: give more text, "
+                             f"or take vocab_size = {256 + len(merges)} or less.")
         self._use(merges)
+        for pair, new in merges.items() if verbose else ():
+            print(f"{new}: {pair} {self.vocab[new]}")
+
+    def _encode_chunk(self, chunk: bytes) -> list[int]:
+        if chunk in self._ids:                              # merging would end there as well (tested)
+            return [self._ids[chunk]]
+        word = chunk.translate(self.byte_order).decode("latin-1")
+        return [ord(token) for token in apply_merges(word, self._new, self._pair)]
+
+    def encode_ordinary(self, text: str) -> list[int]:
+        """The ids of a text in which no string is special."""
+        return list(chain.from_iterable(map(self._chunks.__getitem__, self.split(text))))
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of a text: decode(encode(text)) == text, for every str."""
+        return self.encode_ordinary(text)
+
+    def encode_bytes(self, data: bytes) -> list[int]:
+        """The ids of any bytes, UTF-8 or not: decode_bytes(encode_bytes(data)) == data. Nothing is special."""
+        chunks = self.split(data.decode("utf-8", "surrogateescape"))
+        parts = (self._encode_chunk(chunk.encode("utf-8", "surrogateescape")) for chunk in chunks)
+        return list(chain.from_iterable(parts))
 
 
 class RegexTokenizer(BasicTokenizer):
@@ -153,11 +144,11 @@ class RegexTokenizer(BasicTokenizer):
 
     def split(self, text: str) -> list[str]:
         """The chunks of a text. Raises ValueError where the pattern leaves something out."""
-        if not isinstance(text, str):
-            return super().split(text)
+        files.check_text(text)
         chunks = files.compiled(self.pattern).findall(text)
         if sum(map(len, chunks)) != len(text):
-            raise ValueError(f"The pattern {self.pattern!r} leaves out parts of the text: end it with |[\\s\\S].")
+            raise ValueError(f"The pattern {self.pattern!r} leaves out parts of the text: "
+                             "end it with |[\\s\\S].")
         return chunks
 
     def register_special_tokens(self, special_tokens: dict[str, int]) -> None:
@@ -174,18 +165,23 @@ class RegexTokenizer(BasicTokenizer):
         """
         special, allowed = self.special_tokens, allowed_special
         if isinstance(allowed, str) and allowed not in ("all", "none", "none_raise"):
-            raise ValueError(f'allowed_special = {allowed!r} must be "all", "none", "none_raise" or a set of strings.')
-        keep = {name for name in special if allowed == "all" or (not isinstance(allowed, str) and name in allowed)}
-        for name in () if allowed == "none" else special.keys() - keep:
-            if name in text:
-                raise ValueError(f"The text holds the special token {name!r}: allow it (allowed_special), or take "
-                                 'it for text (allowed_special="none").')
+            raise ValueError(f'allowed_special = {allowed!r} must be "all", "none", "none_raise" '
+                             "or a set of strings.")
+        keep = set(special) if allowed == "all" else set()
+        if not isinstance(allowed, str):
+            keep = special.keys() & set(allowed)
+        for name in special:
+            if name in text and name not in keep and allowed != "none":
+                raise ValueError(f"The text holds the special token {name!r}: allow it "
+                                 '(allowed_special), or take it for text (allowed_special="none").')
         if not keep:
             return self.encode_ordinary(text)
-        either = "|".join(map(regex.escape, sorted(keep, key=len, reverse=True)))     # the longest that fits
-        parts = regex.split(f"({either})", text)            # text, special, text, special, ..., text
-        found = ([special[part]] if k % 2 else self.encode_ordinary(part) for k, part in enumerate(parts))
-        return list(chain.from_iterable(found))
+        longest_first = sorted(keep, key=len, reverse=True)
+        either = "|".join(map(regex.escape, longest_first))
+        ids = []
+        for k, part in enumerate(regex.split(f"({either})", text)):     # text, special, text, ..., text
+            ids += [special[part]] if k % 2 else self.encode_ordinary(part)
+        return ids
 
 
 class GPT4Tokenizer(RegexTokenizer):
@@ -204,9 +200,10 @@ class GPT4Tokenizer(RegexTokenizer):
         merges = {}
         for token, new in sorted(ranks.items(), key=itemgetter(1)):
             if len(token) > 1:
-                pair = tuple(self._encode_chunk(token))     # by the merges so far: its last one is still to come
+                pair = tuple(self._encode_chunk(token))     # by the merges so far, all but its own
                 if len(pair) != 2:
-                    raise ValueError(f"ranks is no byte pair encoding: {token} falls into {len(pair)} parts, not 2.")
+                    raise ValueError(f"ranks is no byte pair encoding: {token} falls into {len(pair)} "
+                                     "parts, not 2.")
                 merges[pair] = new
                 self._pair[chr(new)] = chr(pair[0]) + chr(pair[1])
                 self._new[self._pair[chr(new)]] = chr(new)

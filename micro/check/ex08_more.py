@@ -1,0 +1,296 @@
+"""The exercises 6 to 9 of notebook 08: a text that costs most, the price of a chat, unstable tokens, unigram."""
+import math
+import re
+from dataclasses import dataclass
+from operator import index
+
+from micro.check import Exercise, Verdict, short
+
+
+class Shown(str):
+    """A result in words: compared exactly, even where it looks like a number, and shown without quotes."""
+
+    __repr__ = str.__str__
+
+
+def whole_numbers(fn, *case):
+    """The list of whole numbers that an answer returns, in words; bytes in it stay what they are."""
+    found = fn(*case)
+    if not isinstance(found, (list, tuple)) or not all(isinstance(v, bytes) or hasattr(v, "__index__") for v in found):
+        raise TypeError(f"a list of whole numbers is wanted, not {short(found)}")
+    return Shown([v if isinstance(v, bytes) else index(v) for v in found])
+
+
+# -- 6: the worst text ---------------------------------------------------------------------------------
+
+LETTERS = ["th", "the", " a", " the", "in", "er"]
+PARTS = ["f0 9f", "f0 9f 98", "f0 9f 98 80", "f0 9f 8e", "f0 9d", "f0 90", "e4 b8", "e4 b8 96", "c3 a9", "83 f0"]
+MORE = ["80 80", "f0 a0", "f0 90 80", "a0 80", "81 81", "bf bf"]
+
+
+def _vocab(*tokens):
+    """id -> bytes: the 256 bytes, then tokens, given as text or as bytes in hex, each made of two tokens before it."""
+    longer = [bytes.fromhex(t) if re.fullmatch("[0-9a-f]{2}( [0-9a-f]{2})+", t) else t.encode() for t in tokens]
+    return {b: bytes([b]) for b in range(256)} | {256 + k: t for k, t in enumerate(longer)}
+
+
+def _count(text, vocab):
+    """How many tokens a text takes, where those of lower id merge first."""
+    rank = {token: i for i, token in vocab.items()}
+    parts = [bytes([b]) for b in text.encode()]
+    while True:
+        known = [rank[p + q] for p, q in zip(parts, parts[1:]) if p + q in rank]
+        if not known:
+            return len(parts)
+        token, i = vocab[min(known)], 0
+        while i < len(parts) - 1:
+            if parts[i] + parts[i + 1] == token:
+                parts[i:i + 2] = [token]
+            i += 1
+
+
+def _worst(vocab, n):
+    merged = set(b"".join(t for t in vocab.values() if len(t) > 1))
+    first, later = (next(b for b in range(*of) if b not in merged) for of in ((0xF1, 0xF4), (0x80, 0xC0)))
+    return n * bytes([first, later, later, later]).decode()
+
+
+def _tokens_of(fn, vocab, n):
+    text = fn(vocab, n)
+    if not isinstance(text, str):
+        raise TypeError(f"return a text, a str, not {type(text).__name__}")
+    if any("\ud800" <= c <= "\udfff" for c in text):
+        raise TypeError("U+D800 to U+DFFF are halves of a pair in UTF-16, no characters: UTF-8 has no bytes for them")
+    return {"characters": len(text), "tokens": _count(text, vocab), "bytes": len(text.encode())}
+
+
+@dataclass
+class Costly(Exercise):
+    """An exercise that is judged by the number of tokens of a text."""
+
+    def explain(self, results, wanted):
+        for case, got, want in zip(self.cases, results, wanted):
+            if got["characters"] != want["characters"]:
+                return Verdict("shape", f"{self.name}: your text has {got['characters']} characters, it should have "
+                                        f"n={want['characters']}")
+            if got["tokens"] != want["tokens"]:
+                return Verdict("value", f"{self.name}: for {self.shown(case)} your text takes {got['tokens']} tokens, "
+                                        f"{want['tokens']} are possible")
+
+
+ex08_6 = Costly(
+    "08.6", answer=_worst, probe=_tokens_of, show=lambda vocab, n: f"{len(vocab)} tokens and n={n}",
+    cases=[(_vocab(*PARTS, *LETTERS), 10), (_vocab(*LETTERS, *PARTS, *MORE), 7), (_vocab(*PARTS, *MORE), 2)],
+    mistakes={
+        "one byte, so one token a character; 4 are possible": lambda vocab, n: n * "a",
+        "two bytes, so at most two tokens a character; 4 are possible": lambda vocab, n: n * "è",
+        "three bytes, so at most three tokens a character; 4 are possible": lambda vocab, n: n * "界",
+        "a character of four bytes, but they are merged to one token; 4 are possible": lambda vocab, n: n * "😀",
+        "of the four bytes three are merged, F0 9F 98 for example: two tokens a character; 4 are possible":
+            lambda vocab, n: n * "😁",
+        "of the four bytes two are merged, F0 9F for example: three tokens a character; 4 are possible":
+            lambda vocab, n: n * "🤠",
+        "each character alone takes 4 tokens, but its last byte merges with the first one of the next character":
+            lambda vocab, n: n * "\U00011083",
+        "n counts characters, len(text), not bytes": lambda vocab, n: _worst(vocab, (n + 3) // 4),
+        "n counts characters, len(text), not tokens: your text is four times as long":
+            lambda vocab, n: _worst(vocab, 4 * n),
+        "that is one character: the text has n of them": lambda vocab, n: _worst(vocab, 1),
+    })
+
+
+# -- 7: what a chat costs ------------------------------------------------------------------------------
+
+def _pieces(text):
+    """A count of tokens that depends on where a text is cut."""
+    return len(re.findall(r"\s*\w{1,5}|\s*[^\s\w]{1,2}|\s+", text))
+
+
+def _cost(messages, count, price_in, price_out, answer, start=1, end=1, whole="{}\n{}", after="\n",
+          last="assistant\n", unit=1e6):
+    tokens = sum(start + count(whole.format(*m)) + end + count(after) for m in messages)
+    tokens += start + count(last) if last is not None else 0
+    return (tokens * price_in + answer * price_out) / unit
+
+
+def _as_text(messages, count, *rest, start="<|im_start|>", end="<|im_end|>", special=0):
+    """The prompt counted as one text."""
+    text = "".join(f"{start}{role}\n{content}{end}\n" for role, content in messages) + start + "assistant\n"
+    return _cost([], lambda _: count(text) + special * (2 * len(messages) + 1), *rest, start=0)
+
+
+def _apart(messages, count, *rest):
+    """Role, newline and content counted one by one."""
+    def parts(text):
+        role, newline, content = text.partition("\n")
+        return sum(count(part) for part in (role, newline, content) if part)
+    return _cost(messages, parts, *rest)
+
+
+_CHAT = [("system", "You are a helpful assistant."), ("user", "How many r's are in strawberry?"),
+         ("assistant", "Two."), ("user", "\n\nReally?? Count again:\n s-t-r-a-w...")]
+ex08_7 = Exercise(
+    "08.7", answer=_cost, tol=1e-12, near=0,
+    show=lambda m, count, *a: f"messages={short(m)}, price_in={a[0]}, price_out={a[1]}, answer={a[2]}",
+    cases=[(_CHAT, _pieces, 2.5, 10.0, 120), (_CHAT[:2], _pieces, 0.15, 0.6, 7), (_CHAT[1:], len, 30, 60, 500),
+           ([], len, 3.0, 15.0, 40), (_CHAT[3:], _pieces, 5.0, 25.0, 0)],
+    mistakes={
+        "prices are for a million tokens, not for a thousand": lambda *a: _cost(*a, unit=1e3),
+        "prices are for a million tokens, not for one: divide by 1,000,000": lambda *a: _cost(*a, unit=1),
+        "<|im_start|> and <|im_end|> are one token each, they were counted as text": _as_text,
+        "<|im_start|> and <|im_end|> are one token each, they were not counted": lambda *a: _cost(*a, start=0, end=0),
+        "the prompt ends with <|im_start|>assistant and a newline: that costs too": lambda *a: _cost(*a, last=None),
+        "a newline follows each <|im_end|>: it costs too": lambda *a: _cost(*a, after=""),
+        "a newline stands between role and content": lambda *a: _cost(*a, whole="{}{}"),
+        "prices are exchanged: the prompt costs price_in, the answer price_out":
+            lambda m, c, p, q, n: _cost(m, c, q, p, n),
+        "the text was counted in one piece; no token crosses a special one, so count what stands between them apart":
+            lambda *a: _as_text(*a, start="", end="", special=1),
+        "role, newline and content are one text, no special token parts them: count them together": _apart,
+        "the answer's tokens cost price_out each": lambda *a: _cost(*a[:4], 0),
+        "all messages are sent at each turn, not the last one alone": lambda m, *a: _cost(m[-1:], *a),
+    })
+
+
+# -- 8: unstable tokens --------------------------------------------------------------------------------
+
+def _joined(ids, vocab, most):
+    """The bytes of the last one, two, ... up to `most` tokens."""
+    return [b"".join(vocab[i] for i in ids[-k:]) for k in range(1, min(most, len(ids)) + 1)]
+
+
+def _longer(token, tail):
+    return token.startswith(tail) and token != tail
+
+
+def _unstable(ids, vocab, most=2, least=1, tails=_joined, fits=_longer, order=sorted, twice=False):
+    found = [i for tail in tails(ids, vocab, most)[least - 1:] for i, token in vocab.items() if fits(token, tail)]
+    return order(found if twice else dict.fromkeys(found))
+
+
+def _as_characters(token, tail):
+    return _longer(token.decode(errors="replace"), tail.decode(errors="replace"))
+
+
+def _numbered(*tokens):
+    """id -> bytes, the last one first."""
+    return {i: t if isinstance(t, bytes) else t.encode() for i, t in reversed(list(enumerate(tokens)))}
+
+
+_LINKS = _numbered("www", "http", "s", ":", "://", "//", "p:", "https", "p://", ":/", "http:", "http://", "/", "http://www",
+                   "s:", "https:")
+_AAA = _numbered("a", "aaa", "aaaa", "aa", "b", "ab", "aab", "ba", "ä")
+_EURO = _numbered("€", b"\xe2", b"\xe2\x82", b"\xac", " €", "€ ", "₂", b"\x82\xac", "1", "1€", b"1\xe2", b"1\xe2\x82")
+ex08_8 = Exercise(
+    "08.8", answer=_unstable, probe=whole_numbers,
+    show=lambda ids, vocab: f"ids={ids}, the tokens {short([vocab[i] for i in ids])}",
+    cases=[([0, 1, 3], _LINKS), ([1, 3, 5], _LINKS), ([0, 0], _AAA), ([0, 0, 0], _AAA), ([4], _AAA), ([8, 1], _EURO),
+           ([8, 2], _EURO), ([7], _LINKS), ([0], _LINKS)],
+    mistakes={
+        "a token is wanted only if it is longer than what is there: not the last token itself":
+            lambda *a: _unstable(*a, fits=bytes.startswith),
+        "only the last token was looked at: the last two joined can be the start of another, too":
+            lambda *a: _unstable(*a, most=1),
+        "only the last two joined were looked at: the last one alone can be the start of another, too":
+            lambda *a: _unstable(*a, least=min(2, len(a[0]))),
+        "the last one or two tokens, not more of them": lambda *a: _unstable(*a, most=99),
+        "the two last tokens were looked at one by one: join their bytes":
+            lambda *a: _unstable(*a, tails=lambda ids, vocab, most: [vocab[i] for i in ids[-2:]]),
+        "compare bytes, not characters: a token may end within a character":
+            lambda *a: _unstable(*a, fits=_as_characters),
+        "a token must *begin* with these bytes; to contain them is not enough":
+            lambda *a: _unstable(*a, fits=lambda token, tail: tail in token and token != tail),
+        "a token must begin with these bytes, not end with them":
+            lambda *a: _unstable(*a, fits=lambda token, tail: token.endswith(tail) and token != tail),
+        "the other way round: the token begins with the last bytes, and is longer":
+            lambda *a: _unstable(*a, fits=lambda token, tail: tail.startswith(token) and token != tail),
+        "the right ids, but not sorted": lambda *a: _unstable(*a, order=list),
+        "an id stands there twice: a token can begin with the last one and with the last two":
+            lambda *a: _unstable(*a, twice=True),
+        "those are the tokens' bytes; wanted are their ids":
+            lambda ids, vocab: [vocab[i] for i in _unstable(ids, vocab)],
+    })
+
+
+# -- 9: unigram ----------------------------------------------------------------------------------------
+
+def _ways(word, logp, better=max):
+    """The best (score, tokens) of all ways to cut a word; (-inf, []) where there is none."""
+    best = [(0.0, [])]
+    for end in range(1, len(word) + 1):
+        ways = [(best[i][0] + logp[word[i:end]], [*best[i][1], word[i:end]])
+                for i in range(end) if word[i:end] in logp and best[i]]
+        best.append(better(ways, key=lambda way: way[0]) if ways else None)
+    return best[-1] or (-math.inf, [])
+
+
+def _greedy(word, logp):
+    total = 0.0
+    while word:
+        fits = [t for t in logp if word.startswith(t)]
+        if not fits:
+            return -math.inf
+        total, word = total + logp[max(fits, key=len)], word[max(map(len, fits)):]
+    return total
+
+
+def _of_all_ways(word, logp):
+    """log of the sum over all ways of their probability."""
+    ways = [1.0] + [0.0] * len(word)
+    for end in range(1, len(word) + 1):
+        ways[end] = sum(ways[i] * math.exp(logp[word[i:end]]) for i in range(end) if word[i:end] in logp)
+    return math.log(ways[-1]) if ways[-1] else -math.inf
+
+
+def _least(words, logp, score=lambda *a: _ways(*a)[0], times=True, shortest=2, tie=str, most=1):
+    """most: -1 for the token whose removal costs most. tie: what decides among equals."""
+    def left(token):
+        rest = {t: p for t, p in logp.items() if t != token}
+        return round(sum((n if times else 1) * score(word, rest) for word, n in words.items()), 9)
+    tokens = [t for t in logp if len(t) >= shortest]
+    return min(tokens, key=lambda t: (-most * left(t), tie(t)))
+
+
+def _use(words, logp, value):
+    """The token for which the sum of value(token) over its uses in the best cuts is the least."""
+    use = {t: 0.0 for t in logp if len(t) > 1}
+    for word, n in words.items():
+        for t in _ways(word, logp)[1]:
+            if t in use:
+                use[t] += n * value(t)
+    return min(use, key=lambda t: (round(use[t], 9), t))
+
+
+_TEXTS = [
+    ({"low": 5, "lower": 2, "slow": 3, "newer": 4},
+     {"e": -3.0, "l": -3.5, "n": -4.0, "o": -3.0, "r": -3.5, "s": -4.0, "w": -3.0, "z": -9.0,
+      "low": -2.0, "lo": -3.0, "er": -2.5, "ow": -3.5, "ewer": -5.0, "new": -4.0}),
+    ({"abba": 6, "abab": 2}, {"a": -5.5, "b": -2.1, "abab": -5.3, "ba": -1.8, "abba": -2.2, "aba": -6.2, "abb": -6.9,
+                              "ab": -1.9}),
+    ({"abc": 9, "cab": 3, "ab": 6}, {"a": -3.5, "b": -5.7, "c": -2.6, "bc": -4.6, "cab": -6.9, "abc": -5.2, "ab": -2.6,
+                                     "ca": -2.7}),
+    ({"an": 8, "anna": 3, "nab": 2, "bana": 4}, {"a": -2.5, "b": -4.1, "n": -5.8, "bana": -4.1, "nna": -2.2, "an": -5.4,
+                                                 "nab": -4.4}),
+]
+ex08_9 = Exercise(
+    "08.9", answer=_least, cases=_TEXTS,
+    mistakes={
+        "the longest token from the left is not always the best cut: the largest sum of all ways counts":
+            lambda *a: _least(*a, score=_greedy),
+        "each word counts as often as it occurs": lambda *a: _least(*a, times=False),
+        "the *largest* sum of all ways to cut counts, not the smallest":
+            lambda *a: _least(*a, score=lambda w, logp: _ways(w, logp, min)[0]),
+        "only the best way counts, not the sum over all of them": lambda *a: _least(*a, score=_of_all_ways),
+        "single characters stay, or some words could not be cut": lambda *a: _least(*a, shortest=1),
+        "among equals the first in alphabetical order is wanted, not the first in the dictionary":
+            lambda words, logp: _least(words, logp, tie=list(logp).index),
+        "among equals the first in alphabetical order is wanted, not the last":
+            lambda *a: _least(*a, tie=lambda token: [-ord(c) for c in token] + [0]),
+        "that is the token whose removal lowers the score *most*": lambda *a: _least(*a, most=-1),
+        "the least probable token may be hard to replace: what counts is the score without it":
+            lambda words, logp: min((t for t in logp if len(t) > 1), key=lambda t: (logp[t], t)),
+        "the rarest token may be hard to replace: what counts is the score without it":
+            lambda words, logp: _use(words, logp, lambda t: 1),
+        "without a token others take its place: what its own log probabilities sum to is not what is lost":
+            lambda words, logp: _use(words, logp, lambda t: -logp[t]),
+    })
