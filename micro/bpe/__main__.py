@@ -96,9 +96,9 @@ def run_encode(args):
 
 def run_decode(args):
     words = read(args.file).split()
-    wrong = [word for word in words if not word.isdigit()]
+    wrong = [word for word in words if not word.isdigit() or len(word) > 4000]
     if wrong:
-        raise Problem(f"{args.file!r} must hold ids, whole numbers with spaces between: what is {wrong[0]!r}?")
+        raise Problem(f"{args.file!r} must hold ids, whole numbers with spaces between: what is {wrong[0][:40]!r}?")
     sys.stdout.buffer.write(tokenizer_of(args.model).decode_bytes(map(int, words)))
 
 
@@ -107,6 +107,12 @@ def main(words=None):
     try:
         {"train": run_train, "encode": run_encode, "decode": run_decode}[args.command](args)
         return 0
+    except KeyboardInterrupt:
+        print("micro.bpe: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        print("micro.bpe: nobody reads the output any more", file=sys.stderr)
+        return 2
     except (Problem, ValueError, OSError, RuntimeError) as problem:
         print(f"micro.bpe: {problem}", file=sys.stderr)
         return 2

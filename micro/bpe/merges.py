@@ -72,7 +72,6 @@ def learn_merges(chunks: dict[str, int], n: int) -> dict[tuple[int, int], int]:
                     count[other] += times[i]
                     where[other].append(i)
                 born.update(gained)
-            count[pair] = 0
             for other in born:
                 heappush(heap, (-count[other], where[other][0], -inf, other))
     return merges

