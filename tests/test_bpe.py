@@ -520,7 +520,7 @@ def test_what_is_no_whole_number_is_no_id(trained, ids):
 def test_an_unknown_id_is_named(trained, i):
     before = state(trained)
     for call in (trained.decode, trained.decode_bytes):
-        refused(ValueError, lambda: call([97, i]), f"no id {i};", "up to 300")     # noqa: B023 (called at once)
+        refused(ValueError, lambda: call([97, i]), f"no id {i};", "ids to 300")     # noqa: B023 (called at once)
     assert state(trained) == before
 
 

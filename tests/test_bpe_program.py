@@ -462,9 +462,9 @@ def test_line_ends_are_bytes_like_any_other(do):
     ("decode m.model -", b"97 9.5", ["b'9.5'"]),
     ("decode m.model -", "97 ²".encode(), ["whole numbers"]),
     ("decode m.model -", b"97,98", ["b'97,98'"]),
-    ("decode m.model -", b"97 264", ["no id 264", "up to 263"]),
-    ("decode gpt4 -", b"999999", ["no id 999999", "up to 100276"]),
-    ("decode m.model -", b"9" * 30, ["no id 9999", "up to 263"]),
+    ("decode m.model -", b"97 264", ["no id 264", "ids to 263"]),
+    ("decode gpt4 -", b"999999", ["no id 999999", "ids to 100276"]),
+    ("decode m.model -", b"9" * 30, ["no id 9999", "ids to 263"]),
 ])
 def test_bad_input_is_named_in_one_line_and_nothing_is_written(do, words, piped, pieces):
     trained().save("m")

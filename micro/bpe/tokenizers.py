@@ -55,7 +55,7 @@ class Tokenizer:
         try:
             return b"".join([self.vocab[index(i)] for i in ids])
         except KeyError as error:
-            known = f"ids up to {max(self.vocab)}" if self.merges else "bytes only: train() or load() it"
+            known = f"ids to {max(self.vocab)}" if self.merges else "only bytes: train() or load() it"
             raise ValueError(f"This tokenizer has no id {error.args[0]}; it has {known}.") from None
 
     def decode(self, ids: Iterable[int], errors: str = "replace") -> str:
@@ -202,15 +202,13 @@ class GPT4Tokenizer(RegexTokenizer):
         files.check_ranks(ranks)
         self.byte_order = bytes(ranks[bytes([byte])] for byte in range(256))
         super().__init__()
-        merges = {}
         for token, new in sorted(ranks.items(), key=itemgetter(1)):
             if len(token) > 1:
                 pair = tuple(self._encode_chunk(token))     # by the merges so far, all but its own
                 files.check_pair(token, pair)
-                merges[pair] = new
+                self.merges[pair] = new
                 self._pair[chr(new)] = chr(pair[0]) + chr(pair[1])
                 self._new[self._pair[chr(new)]] = chr(new)
-        self._use(merges)
         self.register_special_tokens(special_tokens or {})
 
     def train(self, text: str, vocab_size: int, verbose: bool = False) -> None:
