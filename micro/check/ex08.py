@@ -157,10 +157,11 @@ def _recover(ranks, halves=_halves, order=None, shortest=2):
     return [halves(t, ranks) for t in tokens if len(t) >= shortest]
 
 
-def _cut(best, both=False):
-    """A way to cut a token once: at the place that `best` picks, where the front (or both parts) is a token."""
+def _cut(best, both=False, lower=False):
+    """A way to cut a token once, where `best` says: the front (or both parts) is a token (of lower rank)."""
     def halves(token, ranks):
-        places = [i for i in range(1, len(token)) if token[:i] in ranks and (not both or token[i:] in ranks)]
+        known = {t for t in ranks if ranks[t] < ranks[token] or not lower}
+        places = [i for i in range(1, len(token)) if token[:i] in known and (not both or token[i:] in known)]
         i = best(places, lambda i: max(ranks[token[:i]], ranks.get(token[i:], 0)))
         return token[:i], token[i:]
     return halves
@@ -185,7 +186,7 @@ def _ranks(words, turn):
     return dict(sorted(ranks.items(), key=lambda item: (-len(item[0]), item[0])))
 
 
-_LEARNT = ["an ana anana re", "an ss ana iss on st en anana na", "aa bb ba aabb aaa aabba"]
+_LEARNT = ["an ana anana re", "an ss ana iss on st en anana na", "aa bb ba aabb aaa aabba", "st is ist er re ere"]
 ex08_3 = Exercise(
     "08.3", answer=_recover, probe=_pairs,
     show=lambda ranks: "the bytes and then " + " ".join(t.decode() for t in sorted(ranks, key=ranks.get)[256:]),
@@ -199,6 +200,10 @@ ex08_3 = Exercise(
             lambda r: _recover(r, _suffix),
         "the first cut into two tokens is not always what was merged: let the merges of lower rank act on the bytes":
             lambda r: _recover(r, _cut(lambda places, high: places[0], both=True)),
+        "of cuts into two tokens of lower rank, the longer front isn't always right: after st and is, ist is i and st":
+            lambda r: _recover(r, _cut(lambda places, high: places[-1], both=True, lower=True)),
+        "of cuts into two tokens of lower rank, the shorter front isn't always right: after er and re, ere is er and e":
+            lambda r: _recover(r, _cut(lambda places, high: places[0], both=True, lower=True)),
         "the cut into the two tokens learnt first is not always what was merged: let the merges act on the bytes":
             lambda r: _recover(r, _cut(lambda places, high: min(places, key=high), both=True)),
         "only one part remains: the token itself was among the merges; take only those of lower rank":
@@ -267,7 +272,7 @@ def _either(*parts):
 ex08_5 = Exercise(
     "08.5", answer=_either(_START, r"\n+", _WORD, _SIGN, r"[ \t]+"), probe=_chunks, show=repr,
     cases=[("def f(x):\n    return x_1 + 2  # two\n",), ("if a:\n\tb()\n\n\n\t\tc = [1,2]",),
-           (" one\n two\n  three\n\n",), ("a  b \t c\td \n \n  \ne",), ("",)],
+           (" one\n two\n  three\n\n",), ("if a:\n \tx\n\t y = 2",), ("a  b \t c\td \n \n  \ne",), ("",)],
     mistakes={
         _GROUPS: _either("(" + _START + ")", r"(\n+)", _WORD, _SIGN, r"[ \t]+"),
         "newline and indentation are one chunk: they are wanted apart":
@@ -287,6 +292,8 @@ ex08_5 = Exercise(
         "^ is only the start of the text: with (?m:^...) it is the start of every line":
             _either(r"^[ \t]+", r"\n+", _WORD, _SIGN, r"[ \t]+"),
         "tabs are lost: indentation may be spaces or tabs, [ \\t]": _either("(?m:^ +)", r"\n+", _WORD, _SIGN, " +"),
+        "an indentation may mix spaces and tabs: all of them are one chunk, (?m:^[ \\t]+)":
+            _either("(?m:^ +)", r"\n+", _WORD, _SIGN, r"[ \t]+"),
         "only a *single* space goes with a word; two or more are a chunk of their own":
             _either(_START, r"\n+", r" *\w+", r" *[^\s\w]+", r"[ \t]+"),
     })

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from operator import index
 
-from micro.check import Exercise, Verdict, short
+from micro.check import Exercise, Returned, Verdict, short
 
 
 class Shown(str):
@@ -26,6 +26,7 @@ def whole_numbers(fn, *case):
 LETTERS = ["th", "the", " a", " the", "in", "er"]
 PARTS = ["f0 9f", "f0 9f 98", "f0 9f 98 80", "f0 9f 8e", "f0 9d", "f0 90", "e4 b8", "e4 b8 96", "c3 a9", "83 f0"]
 MORE = ["80 80", "f0 a0", "f0 90 80", "a0 80", "81 81", "bf bf"]
+ALL = [*PARTS[:6], *(f"c2 {b:x}" for b in range(0x80, 0xC0)), *"f1 80,f2 80,f3 80,f4 80,80 f0,bf f4".split(",")]
 
 
 def _vocab(*tokens):
@@ -49,10 +50,11 @@ def _count(text, vocab):
             i += 1
 
 
-def _worst(vocab, n):
-    merged = set(b"".join(t for t in vocab.values() if len(t) > 1))
-    first, later = (next(b for b in range(*of) if b not in merged) for of in ((0xF1, 0xF4), (0x80, 0xC0)))
-    return n * bytes([first, later, later, later]).decode()
+def _worst(vocab, n, start=0x40000, pairs=4):
+    """pairs: 3 leaves out that the last byte of a character may merge with the first one of the next."""
+    tokens = set(vocab.values())
+    return next(n * c for c in map(chr, range(start, 0x110000))
+                if not any((2 * c).encode()[i:i + 2] in tokens for i in range(pairs)))
 
 
 def _tokens_of(fn, vocab, n):
@@ -68,6 +70,14 @@ def _tokens_of(fn, vocab, n):
 class Costly(Exercise):
     """An exercise that is judged by the number of tokens of a text."""
 
+    def run(self, fn, case, context):
+        try:
+            return super().run(fn, case, context)
+        except Returned:
+            if case is self.cases[0]:  # a stub, or a `return` is missing
+                raise
+            return {"characters": 0, "tokens": 0, "bytes": 0}
+
     def explain(self, results, wanted):
         for case, got, want in zip(self.cases, results, wanted):
             if got["characters"] != want["characters"]:
@@ -80,7 +90,8 @@ class Costly(Exercise):
 
 ex08_6 = Costly(
     "08.6", answer=_worst, probe=_tokens_of, show=lambda vocab, n: f"{len(vocab)} tokens and n={n}",
-    cases=[(_vocab(*PARTS, *LETTERS), 10), (_vocab(*LETTERS, *PARTS, *MORE), 7), (_vocab(*PARTS, *MORE), 2)],
+    cases=[(_vocab(*PARTS, *LETTERS), 10), (_vocab(*LETTERS, *PARTS, *MORE), 7), (_vocab(*PARTS, *MORE), 2),
+           (_vocab(*ALL), 3)],  # here each byte that UTF-8 uses for them is in some longer token
     mistakes={
         "one byte, so one token a character; 4 are possible": lambda vocab, n: n * "a",
         "two bytes, so at most two tokens a character; 4 are possible": lambda vocab, n: n * "è",
@@ -91,10 +102,11 @@ ex08_6 = Costly(
         "of the four bytes two are merged, F0 9F for example: three tokens a character; 4 are possible":
             lambda vocab, n: n * "🤠",
         "each character alone takes 4 tokens, but its last byte merges with the first one of the next character":
-            lambda vocab, n: n * "\U00011083",
+            lambda vocab, n: _worst(vocab, n, start=0x10000, pairs=3),
+        "no character was found, but one is there: its bytes may be in longer tokens, if no two *neighbours* are one":
+            lambda vocab, n: None if b"\xf1\x80" in vocab.values() else _worst(vocab, n),
         "n counts characters, len(text), not bytes": lambda vocab, n: _worst(vocab, (n + 3) // 4),
-        "n counts characters, len(text), not tokens: your text is four times as long":
-            lambda vocab, n: _worst(vocab, 4 * n),
+        "n counts characters, not tokens: your text is four times as long": lambda vocab, n: _worst(vocab, 4 * n),
         "that is one character: the text has n of them": lambda vocab, n: _worst(vocab, 1),
     })
 
@@ -102,14 +114,14 @@ ex08_6 = Costly(
 # -- 7: what a chat costs ------------------------------------------------------------------------------
 
 def _pieces(text):
-    """A count of tokens that depends on where a text is cut."""
-    return len(re.findall(r"\s*\w{1,5}|\s*[^\s\w]{1,2}|\s+", text))
+    """A count of tokens that depends on where a text is cut: newlines go with what stands before them."""
+    return len(re.findall(r"\s*\w{1,5}\n*|\s*[^\s\w]{1,2}\n*|\s+", text))
 
 
-def _cost(messages, count, price_in, price_out, answer, start=1, end=1, whole="{}\n{}", after="\n",
-          last="assistant\n", unit=1e6):
-    tokens = sum(start + count(whole.format(*m)) + end + count(after) for m in messages)
-    tokens += start + count(last) if last is not None else 0
+def _cost(messages, count, price_in, price_out, answer, start=1, end=1, parts=("{0}\n{1}",), after="\n",
+          last=("assistant\n",), unit=1e6):
+    tokens = sum(start + end + sum(count(part.format(*m)) for part in (*parts, after)) for m in messages)
+    tokens += start + sum(map(count, last)) if last else 0
     return (tokens * price_in + answer * price_out) / unit
 
 
@@ -119,16 +131,8 @@ def _as_text(messages, count, *rest, start="<|im_start|>", end="<|im_end|>", spe
     return _cost([], lambda _: count(text) + special * (2 * len(messages) + 1), *rest, start=0)
 
 
-def _apart(messages, count, *rest):
-    """Role, newline and content counted one by one."""
-    def parts(text):
-        role, newline, content = text.partition("\n")
-        return sum(count(part) for part in (role, newline, content) if part)
-    return _cost(messages, parts, *rest)
-
-
 _CHAT = [("system", "You are a helpful assistant."), ("user", "How many r's are in strawberry?"),
-         ("assistant", "Two."), ("user", "\n\nReally?? Count again:\n s-t-r-a-w...")]
+         ("assistant", "Two. "), ("user", "\n\nReally?? Count again:\n s-t-r-a-w...")]
 ex08_7 = Exercise(
     "08.7", answer=_cost, tol=1e-12, near=0,
     show=lambda m, count, *a: f"messages={short(m)}, price_in={a[0]}, price_out={a[1]}, answer={a[2]}",
@@ -139,14 +143,20 @@ ex08_7 = Exercise(
         "prices are for a million tokens, not for one: divide by 1,000,000": lambda *a: _cost(*a, unit=1),
         "<|im_start|> and <|im_end|> are one token each, they were counted as text": _as_text,
         "<|im_start|> and <|im_end|> are one token each, they were not counted": lambda *a: _cost(*a, start=0, end=0),
-        "the prompt ends with <|im_start|>assistant and a newline: that costs too": lambda *a: _cost(*a, last=None),
+        "the prompt ends with <|im_start|>assistant and a newline: that costs too": lambda *a: _cost(*a, last=()),
         "a newline follows each <|im_end|>: it costs too": lambda *a: _cost(*a, after=""),
-        "a newline stands between role and content": lambda *a: _cost(*a, whole="{}{}"),
-        "prices are exchanged: the prompt costs price_in, the answer price_out":
-            lambda m, c, p, q, n: _cost(m, c, q, p, n),
+        "a newline stands between role and content": lambda *a: _cost(*a, parts=("{0}{1}",)),
+        "prices are exchanged: price_in is for the prompt": lambda m, c, p, q, n: _cost(m, c, q, p, n),
         "the text was counted in one piece; no token crosses a special one, so count what stands between them apart":
             lambda *a: _as_text(*a, start="", end="", special=1),
-        "role, newline and content are one text, no special token parts them: count them together": _apart,
+        "the newline after <|im_end|> is counted by itself: a special token stands between it and the content":
+            lambda *a: _cost(*a, parts=("{0}\n{1}\n",), after=""),
+        "no special token parts the last assistant from its newline: count them together":
+            lambda *a: _cost(*a, last=("assistant", "\n")),
+        "role, newline and content are one text, no special token parts them: count them together":
+            lambda *a: _cost(*a, parts=("{0}", "\n", "{1}")),
+        "no special token parts a role, its newline and the content, at the end neither: count them together":
+            lambda *a: _cost(*a, parts=("{0}", "\n", "{1}"), last=("assistant", "\n")),
         "the answer's tokens cost price_out each": lambda *a: _cost(*a[:4], 0),
         "all messages are sent at each turn, not the last one alone": lambda m, *a: _cost(m[-1:], *a),
     })
@@ -168,10 +178,6 @@ def _unstable(ids, vocab, most=2, least=1, tails=_joined, fits=_longer, order=so
     return order(found if twice else dict.fromkeys(found))
 
 
-def _as_characters(token, tail):
-    return _longer(token.decode(errors="replace"), tail.decode(errors="replace"))
-
-
 def _numbered(*tokens):
     """id -> bytes, the last one first."""
     return {i: t if isinstance(t, bytes) else t.encode() for i, t in reversed(list(enumerate(tokens)))}
@@ -189,15 +195,14 @@ ex08_8 = Exercise(
     mistakes={
         "a token is wanted only if it is longer than what is there: not the last token itself":
             lambda *a: _unstable(*a, fits=bytes.startswith),
-        "only the last token was looked at: the last two joined can be the start of another, too":
-            lambda *a: _unstable(*a, most=1),
+        "only the last token was looked at: the last two joined are a tail, too": lambda *a: _unstable(*a, most=1),
         "only the last two joined were looked at: the last one alone can be the start of another, too":
             lambda *a: _unstable(*a, least=min(2, len(a[0]))),
         "the last one or two tokens, not more of them": lambda *a: _unstable(*a, most=99),
         "the two last tokens were looked at one by one: join their bytes":
             lambda *a: _unstable(*a, tails=lambda ids, vocab, most: [vocab[i] for i in ids[-2:]]),
         "compare bytes, not characters: a token may end within a character":
-            lambda *a: _unstable(*a, fits=_as_characters),
+            lambda *a: _unstable(*a, fits=lambda *both: _longer(*(part.decode(errors="replace") for part in both))),
         "a token must *begin* with these bytes; to contain them is not enough":
             lambda *a: _unstable(*a, fits=lambda token, tail: tail in token and token != tail),
         "a token must begin with these bytes, not end with them":
@@ -205,10 +210,8 @@ ex08_8 = Exercise(
         "the other way round: the token begins with the last bytes, and is longer":
             lambda *a: _unstable(*a, fits=lambda token, tail: tail.startswith(token) and token != tail),
         "the right ids, but not sorted": lambda *a: _unstable(*a, order=list),
-        "an id stands there twice: a token can begin with the last one and with the last two":
-            lambda *a: _unstable(*a, twice=True),
-        "those are the tokens' bytes; wanted are their ids":
-            lambda ids, vocab: [vocab[i] for i in _unstable(ids, vocab)],
+        "an id stands there twice: its token begins with both of the tails": lambda *a: _unstable(*a, twice=True),
+        "those are the tokens' bytes; wanted are their ids": lambda ids, v: [v[i] for i in _unstable(ids, v)],
     })
 
 
@@ -227,10 +230,8 @@ def _ways(word, logp, better=max):
 def _greedy(word, logp):
     total = 0.0
     while word:
-        fits = [t for t in logp if word.startswith(t)]
-        if not fits:
-            return -math.inf
-        total, word = total + logp[max(fits, key=len)], word[max(map(len, fits)):]
+        token = max((t for t in logp if word.startswith(t)), key=len)
+        total, word = total + logp[token], word[len(token):]
     return total
 
 
@@ -247,18 +248,14 @@ def _least(words, logp, score=lambda *a: _ways(*a)[0], times=True, shortest=2, t
     def left(token):
         rest = {t: p for t, p in logp.items() if t != token}
         return round(sum((n if times else 1) * score(word, rest) for word, n in words.items()), 9)
-    tokens = [t for t in logp if len(t) >= shortest]
-    return min(tokens, key=lambda t: (-most * left(t), tie(t)))
+    return min((t for t in logp if len(t) >= shortest), key=lambda t: (-most * left(t), tie(t)))
 
 
 def _use(words, logp, value):
     """The token for which the sum of value(token) over its uses in the best cuts is the least."""
-    use = {t: 0.0 for t in logp if len(t) > 1}
-    for word, n in words.items():
-        for t in _ways(word, logp)[1]:
-            if t in use:
-                use[t] += n * value(t)
-    return min(use, key=lambda t: (round(use[t], 9), t))
+    uses = [(t, n) for word, n in words.items() for t in _ways(word, logp)[1]]
+    sums = {t: round(sum(n * value(t) for used, n in uses if used == t), 9) for t in logp if len(t) > 1}
+    return min(sums, key=lambda t: (sums[t], t))
 
 
 _TEXTS = [
@@ -271,6 +268,9 @@ _TEXTS = [
                                      "ca": -2.7}),
     ({"an": 8, "anna": 3, "nab": 2, "bana": 4}, {"a": -2.5, "b": -4.1, "n": -5.8, "bana": -4.1, "nna": -2.2, "an": -5.4,
                                                  "nab": -4.4}),
+    ({"ab": 1, "abc": 1}, {"a": -2.0, "b": -2.0, "c": -2.0, "ab": -9.0, "abc": -3.0}),
+    ({"abc": 5, "de": 5, "bcz": 9},
+     {"a": -3.0, "b": -3.0, "c": -3.0, "d": -2.0, "e": -2.0, "z": -1.0, "ab": -4.0, "bc": -4.2, "de": -3.0}),
 ]
 ex08_9 = Exercise(
     "08.9", answer=_least, cases=_TEXTS,
@@ -282,6 +282,9 @@ ex08_9 = Exercise(
             lambda *a: _least(*a, score=lambda w, logp: _ways(w, logp, min)[0]),
         "only the best way counts, not the sum over all of them": lambda *a: _least(*a, score=_of_all_ways),
         "single characters stay, or some words could not be cut": lambda *a: _least(*a, shortest=1),
+        "tokens of two characters can be removed, too: only single ones stay": lambda *a: _least(*a, shortest=3),
+        "without a token the whole word may be cut anew, at other places: it isn't enough to cut the token itself":
+            lambda words, logp: _use(words, logp, lambda t: logp[t] - _ways(t, {**logp, t: -math.inf})[0]),
         "among equals the first in alphabetical order is wanted, not the first in the dictionary":
             lambda words, logp: _least(words, logp, tie=list(logp).index),
         "among equals the first in alphabetical order is wanted, not the last":

