@@ -431,6 +431,16 @@ def test_gpt4s_tokens_are_what_merging_makes_of_them(gpt4):
         assert apply_merges(word, gpt4._new, gpt4._pair) == chr(i)
 
 
+def test_half_characters_come_back_unless_errors_says_otherwise():
+    basic = BasicTokenizer()
+    ids = basic.encode("a\ud800")
+    assert ids == [97, 0xED, 0xA0, 0x80] and basic.decode(ids) == "a\ud800"
+    assert basic.decode(ids, errors="replace") == "a\ufffd\ufffd\ufffd" == bytes(ids).decode(errors="replace")
+    assert basic.decode(ids, errors="ignore") == "a"
+    with pytest.raises(UnicodeDecodeError):
+        basic.decode(ids, errors="strict")
+
+
 def test_a_chunk_that_spells_a_special_token_is_none():
     tokenizer = RegexTokenizer(r"[\s\S]+")
     tokenizer.register_special_tokens({"ab": 256})

@@ -76,3 +76,7 @@ def test_the_maps_results_are_those_recorded():
     bits = {(row["vocab_size"], row["budget_seconds"]): row["bits_per_byte"] for row in tokens["sizes"]}
     assert "512 tokens give a small GPT in 30 s what bytes give in 120 s" in rows["08"]
     assert abs(bits[512, 30] - bits[256, 120]) < 0.01
+    large = tokens["speed"]["train, 1.18 MB to 4,096"]
+    said = f"1.18 MB in {large['micro']:.2f} s of pure Python (Hugging Face's tokenizers, in Rust: " \
+           f"{large['tokenizers']:.2f} s on the same core"
+    assert said in TEXT.replace("\n", " ")

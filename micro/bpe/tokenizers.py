@@ -58,13 +58,20 @@ class Tokenizer:
             known = f"ids to {max(self.vocab)}" if self.merges else "only bytes: train() or load() it"
             raise ValueError(f"This tokenizer has no id {error.args[0]}; it has {known}.") from None
 
-    def decode(self, ids: Iterable[int], errors: str = "replace") -> str:
-        """The text that the ids stand for; bytes that are no UTF-8 become \ufffd, or see bytes.decode's `errors`."""
+    def decode(self, ids: Iterable[int], errors: str | None = None) -> str:
+        """The text that the ids stand for.
+
+        Every text that was encoded comes back; other bytes that are no UTF-8 become \\ufffd. That lets halves of
+        a character through, which print() refuses: for what a model wrote take errors="replace", or another of
+        bytes.decode's.
+        """
         data = self.decode_bytes(ids)
         try:
-            return data.decode("utf-8", "surrogatepass")    # as as_bytes writes it
+            return data.decode("utf-8", errors or "surrogatepass")      # as as_bytes writes it
         except UnicodeDecodeError:
-            return data.decode("utf-8", errors)
+            if errors:
+                raise
+            return data.decode("utf-8", "replace")
 
     def save(self, prefix) -> None:
         """Write prefix.model, for load, and prefix.vocab, to read: text, whole or not at all."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from operator import index
 
 from micro.check import Exercise, Returned, Verdict, short
+from micro.check.ex08_chat import ex08_7  # noqa: F401 (the check of 7)
 
 
 class Shown(str):
@@ -108,57 +109,6 @@ ex08_6 = Costly(
         "n counts characters, len(text), not bytes": lambda vocab, n: _worst(vocab, (n + 3) // 4),
         "n counts characters, not tokens: your text is four times as long": lambda vocab, n: _worst(vocab, 4 * n),
         "that is one character: the text has n of them": lambda vocab, n: _worst(vocab, 1),
-    })
-
-
-# -- 7: what a chat costs ------------------------------------------------------------------------------
-
-def _pieces(text):
-    """A count of tokens that depends on where a text is cut: newlines go with what stands before them."""
-    return len(re.findall(r"\s*\w{1,5}\n*|\s*[^\s\w]{1,2}\n*|\s+", text))
-
-
-def _cost(messages, count, price_in, price_out, answer, start=1, end=1, parts=("{0}\n{1}",), after="\n",
-          last=("assistant\n",), unit=1e6):
-    tokens = sum(start + end + sum(count(part.format(*m)) for part in (*parts, after)) for m in messages)
-    tokens += start + sum(map(count, last)) if last else 0
-    return (tokens * price_in + answer * price_out) / unit
-
-
-def _as_text(messages, count, *rest, start="<|im_start|>", end="<|im_end|>", special=0):
-    """The prompt counted as one text."""
-    text = "".join(f"{start}{role}\n{content}{end}\n" for role, content in messages) + start + "assistant\n"
-    return _cost([], lambda _: count(text) + special * (2 * len(messages) + 1), *rest, start=0)
-
-
-_CHAT = [("system", "You are a helpful assistant."), ("user", "How many r's are in strawberry?"),
-         ("assistant", "Two. "), ("user", "\n\nReally?? Count again:\n s-t-r-a-w...")]
-ex08_7 = Exercise(
-    "08.7", answer=_cost, tol=1e-12, near=0,
-    show=lambda m, count, *a: f"messages={short(m)}, price_in={a[0]}, price_out={a[1]}, answer={a[2]}",
-    cases=[(_CHAT, _pieces, 2.5, 10.0, 120), (_CHAT[:2], _pieces, 0.15, 0.6, 7), (_CHAT[1:], len, 30, 60, 500),
-           ([], len, 3.0, 15.0, 40), (_CHAT[3:], _pieces, 5.0, 25.0, 0)],
-    mistakes={
-        "prices are for a million tokens, not for a thousand": lambda *a: _cost(*a, unit=1e3),
-        "prices are for a million tokens, not for one: divide by 1,000,000": lambda *a: _cost(*a, unit=1),
-        "<|im_start|> and <|im_end|> are one token each, they were counted as text": _as_text,
-        "<|im_start|> and <|im_end|> are one token each, they were not counted": lambda *a: _cost(*a, start=0, end=0),
-        "the prompt ends with <|im_start|>assistant and a newline: that costs too": lambda *a: _cost(*a, last=()),
-        "a newline follows each <|im_end|>: it costs too": lambda *a: _cost(*a, after=""),
-        "a newline stands between role and content": lambda *a: _cost(*a, parts=("{0}{1}",)),
-        "prices are exchanged: price_in is for the prompt": lambda m, c, p, q, n: _cost(m, c, q, p, n),
-        "the text was counted in one piece; no token crosses a special one, so count what stands between them apart":
-            lambda *a: _as_text(*a, start="", end="", special=1),
-        "the newline after <|im_end|> is counted by itself: a special token stands between it and the content":
-            lambda *a: _cost(*a, parts=("{0}\n{1}\n",), after=""),
-        "no special token parts the last assistant from its newline: count them together":
-            lambda *a: _cost(*a, last=("assistant", "\n")),
-        "role, newline and content are one text, no special token parts them: count them together":
-            lambda *a: _cost(*a, parts=("{0}", "\n", "{1}")),
-        "no special token parts a role, its newline and the content, at the end neither: count them together":
-            lambda *a: _cost(*a, parts=("{0}", "\n", "{1}"), last=("assistant", "\n")),
-        "the answer's tokens cost price_out each": lambda *a: _cost(*a[:4], 0),
-        "all messages are sent at each turn, not the last one alone": lambda m, *a: _cost(m[-1:], *a),
     })
 
 
