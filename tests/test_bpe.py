@@ -317,6 +317,15 @@ def test_a_vocab_size_that_can_not_be_is_refused(trained, size):
     assert state(trained) == before
 
 
+def test_whole_numbers_of_any_kind_do(tmp_path):
+    tokenizer, other = RegexTokenizer(), RegexTokenizer()
+    tokenizer.train("aaabdaaabac", np.int64(258))
+    tokenizer.register_special_tokens({"<|end|>": np.int64(258)})
+    tokenizer.save(tmp_path / "m")
+    other.load(tmp_path / "m.model")
+    assert other.merges == tokenizer.merges and other.special_tokens == {"<|end|>": 258}
+
+
 @pytest.mark.parametrize("size", [257.5, 257.0, float("nan"), "257", None])
 def test_a_vocab_size_that_is_no_whole_number_is_refused(trained, size):
     before = state(trained)

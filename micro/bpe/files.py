@@ -4,6 +4,7 @@ import hashlib
 import os
 import zlib
 from base64 import b64encode
+from numbers import Integral
 from pathlib import Path
 
 import regex
@@ -27,7 +28,7 @@ def check_bytes(data) -> None:
 
 def check_size(vocab_size: int) -> None:
     """Raise ValueError unless the vocabulary holds all bytes, and its ids can be kept as characters."""
-    if not isinstance(vocab_size, int):
+    if not isinstance(vocab_size, Integral):
         raise TypeError(f"vocab_size = {vocab_size!r} must be a whole number.")
     if not 256 <= vocab_size <= MOST:
         raise ValueError(f"vocab_size = {vocab_size} must be 256 (the bytes) or more, at most {MOST:,}.")
@@ -39,7 +40,7 @@ def check_special(special_tokens: dict[str, int], first: int) -> None:
     for name, i in special_tokens.items():
         if not isinstance(name, str) or not name:
             raise ValueError(f"A special token must be a string that is not empty, not {name!r}.")
-        if not isinstance(i, int) or not first <= i < MOST:
+        if not isinstance(i, Integral) or not first <= i < MOST:
             raise ValueError(f"The special token {name!r} has the id {i!r}: the first free one is {first}.")
         if i in seen:
             raise ValueError(f"The special tokens {seen[i]!r} and {name!r} share the id {i}: give each its own.")
