@@ -17,7 +17,7 @@ run = $(if $(python_runs),,$(error There is no working $(PYTHON) here: install P
 from https://www.python.org/downloads/, or name yours with make $@ PYTHON=...))$(PYTHON) .make/env.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test bench gpt-gpu notebooks lint clean
+.PHONY: help setup lab test bench gpt-gpu speedrun notebooks lint clean
 
-help setup lab test bench gpt-gpu notebooks lint clean:
+help setup lab test bench gpt-gpu speedrun notebooks lint clean:
 	@$(run) $@ $(ARGS)

@@ -3,6 +3,8 @@
 Lower floor, helpers. They keep plots and plumbing out of the way and hide nothing that a notebook teaches:
 
     micro.data      the data sets: names(), shakespeare(), moons(); and results(), measured once
+    micro.images    what micro.data does for pictures: cifar10(), cifar100(), load_images()
+    micro.shapes    ... and drawn(), which needs no download
     micro.draw      draw_dot(): the computation graph behind a scalar, as a picture
     micro.flow      draw_flow(): which tensor comes from which, with shapes, and the gradients' way back
     micro.plot      the figures of the course in one style: loss curves, decision boundaries, bigram counts
@@ -20,6 +22,7 @@ for your own projects:
     micro.wavenet  CausalConv, GatedBlock and WaveNet, with fast generation                (notebook 06)
     micro.gpt      GPT, generate(), and `python -m micro.gpt`, which trains on any text    (notebook 07)
     micro.bpe      byte pair encoding up to GPT-4's, and `python -m micro.bpe`             (notebook 08)
+    micro.speedrun  CIFAR-10 against the clock: SpeedNet, Muon, the ladder of ideas        (notebook 11)
     micro.checkpoint  save() and load(): whole or not at all, and never running code       (notebook 07)
 
 `import micro` loads none of them: take the room that you need, as in `from micro.data import names`.

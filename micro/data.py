@@ -3,6 +3,9 @@
     names()        32,257 first names                          notebooks 02 to 06
     shakespeare()  nine plays as one string                    notebooks 07 and 08
     moons()        two interleaving half circles of points     notebook 01
+    cifar10()      60,000 small photographs in 10 classes      downloaded at the first call
+    cifar100()     ... and in 100 classes                      likewise
+    load_images()  your own photographs, from an .npz file
     results(name)  what was measured once, at full length      where a notebook cites it
 
 The two texts ship with the course, in `data/` (see the README there) or, in an installed package, inside
@@ -14,6 +17,9 @@ import json
 import math
 import numbers
 from pathlib import Path
+
+from micro.images import DataUnavailable, Images, cifar10, cifar100, load_images  # noqa: F401  part of this module
+from micro.shapes import drawn  # noqa: F401
 
 _HERE = Path(__file__).resolve().parent
 # In the repository the files lie beside the package; a wheel carries them inside it.

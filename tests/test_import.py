@@ -16,7 +16,7 @@ import micro
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "micro"
-HELPERS = {"bar", "check", "data", "diagnose", "draw", "flow", "plot", "train"}
+HELPERS = {"bar", "check", "data", "diagnose", "draw", "flow", "images", "plot", "shapes", "train"}
 GRADUATES = {"engine", "nn", "layers", "wavenet", "gpt", "checkpoint", "bpe", "speedrun"}
 
 
@@ -96,7 +96,8 @@ def test_the_map_in_the_docstring_names_the_rooms_that_there_are():
     assert named == {room(name) for name in MODULES} - {""}
 
 
-@pytest.mark.parametrize("name", ["bar", "data", "diagnose", "draw", "flow", "plot", "train",
+@pytest.mark.parametrize("name", ["bar", "data", "diagnose", "draw", "flow", "images", "plot", "shapes",
+                                  "train", "speedrun.images", "speedrun.ladder", "speedrun.measure", "speedrun.net",
                                   "gpt", "layers", "wavenet", "bpe.merges", "bpe.tokenizers"])
 def test_the_examples_in_the_docstrings_are_true(name):
     # In a process of their own: they draw figures and set seeds and threads.
@@ -137,7 +138,8 @@ def test_the_version_is_the_packages():
 
 
 @pytest.mark.parametrize("name, never", [
-    ("data", "numpy torch matplotlib"), ("draw", "torch matplotlib numpy"), ("flow", "torch matplotlib numpy"),
+    ("data", "numpy torch matplotlib"), ("images", "numpy torch filelock tqdm matplotlib"),
+    ("draw", "torch matplotlib numpy"), ("flow", "torch matplotlib numpy"),
     ("plot", "torch"),
     ("train", "matplotlib ipywidgets"), ("bar", "torch numpy matplotlib ipywidgets"), ("diagnose", "matplotlib"),
 ])

@@ -29,7 +29,7 @@ SHA256 = {
     "names.txt": "bd02dfd33179e23ec2dd093cbd4de619834f75d660ef1ae04d3127e7a0110053",
     "shakespeare.txt": "4890ba032b118983431e0f57fde9e75275a781f1e09caef75613528e56674eeb",
 }
-TARGETS = {"setup", "lab", "test", "bench", "gpt-gpu", "notebooks", "lint", "clean", "help"}
+TARGETS = {"setup", "lab", "test", "bench", "gpt-gpu", "speedrun", "notebooks", "lint", "clean", "help"}
 
 
 HERE = "python" + ".".join(map(str, sys.version_info[:2]))  # this Python's name on PATH
@@ -486,13 +486,15 @@ def ready(env, monkeypatch):
 
 
 def test_arguments_are_passed_on(ready):
-    for words in (["lab", "--no-browser", "--port", "9"], ["test", "-k", "x"], ["lint"], ["lint", "micro"]):
+    for words in (["lab", "--no-browser", "--port", "9"], ["test", "-k", "x"], ["lint"], ["lint", "micro"],
+                  ["speedrun", "--runs", "9"]):
         assert ready.main(words) == 0
     root = "--ServerApp.root_dir=" + os.path.join(ready.ROOT, "notebooks")
     assert ready.became == [["-m", "jupyterlab", root, "--no-browser", "--port", "9"],
                             ["-m", "pytest", "-k", "x"],
                             ["-m", "ruff", "check", "."],
-                            ["-m", "ruff", "check", "micro"]]
+                            ["-m", "ruff", "check", "micro"],
+                            ["-m", "micro.speedrun", "--ladder", "--runs", "9"]]
 
 
 def test_bench_runs_all_or_the_named_and_keeps_the_status(ready, project, capfd):

@@ -1,0 +1,179 @@
+"""Many runs of a recipe, and what to say of them: means with errors, a t-test, the chip's share, a record on disk."""
+
+import copy
+import json
+import math
+import os
+import platform
+import statistics
+import time
+from datetime import date
+
+import torch
+from torch import nn
+
+from micro.speedrun.net import SpeedNet
+
+# Dense half-precision peaks, FLOP/s, from NVIDIA's data sheets (SXM boards).
+PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12}
+
+
+def t_test(values, mu):
+    """One-sided t-test: is the mean of `values` above `mu`? Returns t and p.
+
+    p: how often values that scatter like these around mu, and no higher, would look this good or better
+    (Student 1908). Not a number where the values do not differ. Raises ValueError for fewer than 2 values.
+
+    >>> t, p = t_test([0.941, 0.940, 0.942, 0.939, 0.941], 0.94)
+    >>> round(t, 3), round(p, 3)
+    (1.177, 0.152)
+    """
+    n = len(values)
+    if n < 2:
+        raise ValueError(f"a t-test needs at least 2 values, not {n}.")
+    spread = statistics.stdev(values)
+    if spread == 0:
+        return math.nan, math.nan
+    t = (statistics.fmean(values) - mu) / (spread / math.sqrt(n))
+    return t, tail(t, n - 1)
+
+
+def tail(t, freedom):
+    """The area of Student's t distribution above t, by Simpson's rule.
+
+    With x = √freedom · tan(a) the density becomes cos(a)^(freedom - 1), on a bounded range.
+    """
+    low, high, pieces = math.atan(t / math.sqrt(freedom)), math.pi / 2, 2000
+    width = (high - low) / pieces
+    heights = [max(0.0, math.cos(low + i * width)) ** (freedom - 1) for i in range(pieces + 1)]
+    area = width / 3 * (heights[0] + heights[-1] + 4 * sum(heights[1:-1:2]) + 2 * sum(heights[2:-1:2]))
+    whole = math.sqrt(math.pi) * math.exp(math.lgamma(freedom / 2) - math.lgamma((freedom + 1) / 2))
+    return area / whole
+
+
+def spread(values):
+    """Mean, standard deviation (of one run) and standard error (of the mean); the last two None for one value."""
+    one = len(values) < 2
+    std = None if one else statistics.stdev(values)
+    return {"mean": statistics.fmean(values), "std": std, "error": None if one else std / math.sqrt(len(values))}
+
+
+def forward_flops(net, size=32):
+    """Floating-point operations (a product and a sum are two) of one image's way through convolutions and matrices.
+
+    >>> round(forward_flops(SpeedNet()) / 1e6)
+    236
+    """
+    total, hooks = [], []
+
+    def count(m, inputs, out):
+        total.append(2 * out[0].numel() * m.weight[0].numel())
+
+    for m in net.modules():
+        if isinstance(m, (nn.Conv2d, nn.Linear)):
+            hooks.append(m.register_forward_hook(count))
+    like, training = next(net.parameters()), net.training
+    net.eval()
+    with torch.no_grad():
+        net(torch.zeros(1, 3, size, size, dtype=like.dtype, device=like.device))
+    net.train(training)
+    for hook in hooks:
+        hook.remove()
+    if isinstance(net, SpeedNet):  # its first layer is called as a function, which no hook sees
+        total.append(2 * 24 * (size - 1)**2 * net.first.weight[0].numel())
+    return sum(total)
+
+
+def work(run):
+    """Floating-point operations of one run, counted: forward and twice as much backward, and the test's views."""
+    r, net = run.recipe, copy.deepcopy(run.net).float().cpu()  # hooks on the net itself would compile it anew
+    per_image = {size: forward_flops(net, size) for size in {run.size(k) for k in range(run.steps)}}
+    trained = sum(3 * r.batch_size * per_image[run.size(k)] for k in range(run.steps))
+    looks = 2 + 4 * r.doubtful if r.views == 6 else r.views
+    return trained + looks * len(run.test_labels) * forward_flops(net, run.test_bytes.shape[1])
+
+
+def kernels(run):
+    """GPU kernels that one training step launches (None on a CPU, or where the profiler does not work)."""
+    if run.device.type != "cuda":
+        return None
+    from torch.autograd import DeviceType
+    from torch.profiler import ProfilerActivity, profile
+
+    run.net.train()
+    x, y = next(run.batches())
+    try:
+        with profile(activities=[ProfilerActivity.CUDA, ProfilerActivity.CPU]) as seen:
+            run.step(run.steps - 1, x, y)
+            torch.cuda.synchronize()
+    except RuntimeError:  # a count is not worth a rung's figures
+        return None
+    return sum(event.device_type == DeviceType.CUDA for event in seen.events()) or None
+
+
+def row(rung, run, results):
+    """What the ladder's table says of a rung, as a dict of plain numbers."""
+    accuracies, seconds = [r.accuracy for r in results], [r.seconds for r in results]
+    flops, mean = work(run), statistics.fmean(seconds)
+    peak = next((peak for name, peak in PEAKS.items() if name in device_name(run.device)), None)
+    return {
+        "name": rung.name, "why": rung.why, "source": run.images.source, "n": len(results),
+        "epochs": run.recipe.epochs, "steps": run.steps,
+        "accuracy": spread(accuracies), "accuracies": accuracies,
+        "seconds": spread(seconds) | {"median": statistics.median(seconds), "min": min(seconds), "max": max(seconds)},
+        "seconds_without_test": statistics.fmean(r.seconds - r.seconds_test for r in results),
+        "seconds_with_reset": statistics.fmean(r.seconds + r.seconds_reset for r in results),
+        "images_per_second": run.steps * run.recipe.batch_size
+        / statistics.fmean(r.seconds - r.seconds_test for r in results),
+        "flops": flops, "share_of_peak": peak and flops / mean / peak, "kernels_per_step": kernels(run),
+    }
+
+
+def several(run, n, minutes=math.inf, first_seed=0, tell=lambda result: None):
+    """Up to n Results, seeds first_seed, first_seed + 1, ...; none is begun after `minutes`. At least one."""
+    started, results = time.perf_counter(), []
+    while len(results) < n and (not results or time.perf_counter() - started < 60 * minutes):
+        results.append(run.once(first_seed + len(results)))
+        tell(results[-1])
+    return results
+
+
+def in_turns(runs, n, first_seed=0, tell=lambda result: None):
+    """n Results of each run, taken in turns, so that a warm or a busy moment of the chip meets all alike."""
+    results = [[] for _ in runs]
+    for k in range(n):
+        for run, found in zip(runs, results):
+            found.append(run.once(first_seed + k))
+            tell(found[-1])
+    return results
+
+
+def device_name(device):
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU {platform.machine()}, {torch.get_num_threads()} thread(s)"
+
+
+def where(device):
+    """What every record names: when, on what, with which versions."""
+    versions = {"python": platform.python_version(), "torch": torch.__version__}
+    if device.type == "cuda":
+        versions |= {"cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()}
+    return {"date": date.today().isoformat(), "device": device_name(device), "versions": versions}
+
+
+def record(path, part, entry, made_by="make speedrun"):
+    """Write `entry` under its name in `part` of the JSON file `path`; all else in the file stays.
+
+    The file's own date, device and versions are those of its last entry; every entry keeps its own.
+    The file is replaced whole or not at all, so that an interruption loses nothing.
+    """
+    book = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    book.setdefault("what", "CIFAR-10 speedrun: every rung of the ladder, and the final recipe beside the baseline")
+    book.setdefault("made_by", made_by)
+    book |= {key: entry[key] for key in ("date", "device", "versions") if key in entry}
+    book.setdefault(part, {})[entry["name"]] = entry
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(path.name + ".new")
+    new.write_text(json.dumps(book, indent=1) + "\n", encoding="utf-8")
+    os.replace(new, path)
