@@ -486,15 +486,13 @@ def ready(env, monkeypatch):
 
 
 def test_arguments_are_passed_on(ready):
-    for words in (["lab", "--no-browser", "--port", "9"], ["test", "-k", "x"], ["lint"], ["lint", "micro"],
-                  ["speedrun", "--runs", "9"]):
+    for words in (["lab", "--no-browser", "--port", "9"], ["test", "-k", "x"], ["lint"], ["lint", "micro"]):
         assert ready.main(words) == 0
     root = "--ServerApp.root_dir=" + os.path.join(ready.ROOT, "notebooks")
     assert ready.became == [["-m", "jupyterlab", root, "--no-browser", "--port", "9"],
                             ["-m", "pytest", "-k", "x"],
                             ["-m", "ruff", "check", "."],
-                            ["-m", "ruff", "check", "micro"],
-                            ["-m", "micro.speedrun", "--ladder", "--runs", "9"]]
+                            ["-m", "ruff", "check", "micro"]]
 
 
 def test_bench_runs_all_or_the_named_and_keeps_the_status(ready, project, capfd):
@@ -517,6 +515,17 @@ def test_gpt_gpu_runs_the_bench_of_the_gpt_on_the_gpu(ready, project, capfd):
     (bench / "gpt.py").write_text("import sys; print(*sys.argv[1:])", encoding="utf-8")
     assert ready.main(["gpt-gpu", "--n", "2"]) == 0
     assert capfd.readouterr().out.split() == ["==", "gpt.py", "--gpu", "--record", "--n", "2"]
+
+
+def test_speedrun_measures_and_then_counts_kernels_in_another_process(ready, project, capfd):
+    (project / "micro").mkdir(exist_ok=True)
+    (project / "micro" / "__init__.py").touch()
+    program = project / "micro" / "speedrun.py"
+    program.write_text("import sys; print(*sys.argv[1:])", encoding="utf-8")
+    assert ready.main(["speedrun", "--runs", "9"]) == 0
+    assert capfd.readouterr().out.splitlines() == ["--ladder --runs 9", "--ladder --runs 9 --kernels"]
+    program.write_text("raise SystemExit(2)", encoding="utf-8")
+    assert ready.main(["speedrun"]) == 2
 
 
 def test_notebooks_are_stored_without_what_differs_between_two_people(ready, project, capfd):

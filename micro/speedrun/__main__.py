@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import gc
 import math
 import statistics
 import sys
@@ -42,7 +43,8 @@ def parser():
     add("--cifar100", action="store_true", help="CIFAR-100: only the number of classes changes")
     add("--tune", action="store_true", help="test on 5,000 training images held out; the test images stay unseen")
     add("--small", action="store_true", help="for a CPU: a quarter of the width, 8,000 images, 4 epochs")
-    add("--record", type=Path, metavar="FILE", help="where to write (data/results/speedrun.json for runs on a GPU)")
+    add("--kernels", action="store_true", help="only count the GPU kernels of a step, for the chosen rungs")
+    add("--record", type=Path, metavar="FILE", help="where to write (plain runs on a GPU: data/results/speedrun.json)")
     return top
 
 
@@ -75,7 +77,7 @@ def load(args):
 
 def held_out(images, n=5000):
     """The last n training images (a tenth, if there are few) in place of the test images."""
-    n = min(n, len(images.train_images) // 10)
+    n = max(1, min(n, len(images.train_images) // 10))
     return images._replace(
         train_images=images.train_images[:-n], train_labels=images.train_labels[:-n],
         test_images=images.train_images[-n:], test_labels=images.train_labels[-n:],
@@ -86,9 +88,8 @@ def report(row):
     acc, sec = row["accuracy"], row["seconds"]
     error = "" if acc["error"] is None else f" ± {100 * acc['error']:.3f}"
     share = "" if row["share_of_peak"] is None else f"  {row['share_of_peak']:5.1%} of peak"
-    count = "" if row["kernels_per_step"] is None else f"  {row['kernels_per_step']} kernels a step"
     print(f"{row['name']:27} {sec['mean']:8.3f} s  {row['epochs']:5} epochs  {100 * acc['mean']:.2f}%{error} "
-          f"(n={row['n']})  {row['images_per_second']:9,.0f} images/s{share}{count}", flush=True)
+          f"(n={row['n']})  {row['images_per_second']:9,.0f} images/s{share}", flush=True)
 
 
 def main(argv=None):
@@ -101,15 +102,20 @@ def main(argv=None):
 
 
 def go(args):
-    here, changes = device(), values(args.fields)
+    changes = values(args.fields)
+    try:
+        here = device()
+    except RuntimeError as error:
+        raise Problem(str(error)) from None
     if here.type != "cuda" and not args.small:
         raise Problem("there is no CUDA GPU here, and a full run would take an hour on a processor core: "
                       "say --small for the miniature, or run this where there is a GPU.")
     if args.runs < 0 or args.rung_runs < 1:
         raise Problem("--runs must be at least 0 and --rung-runs at least 1.")
     for name in [args.final, *args.rung]:
-        recipe(name)  # a name that no rung has stops us here, not after ten minutes
-    path = args.record or (RESULTS if here.type == "cuda" else None)
+        recipe(name, **changes)  # a name that no rung has stops us here, not after ten minutes
+    usual = here.type == "cuda" and not (args.small or args.tune or args.data or args.cifar100 or changes)
+    path = args.record or (RESULTS if usual else None)
     images = load(args)
     place = measure.where(here)
     print(f"{place['device']}, PyTorch {place['versions']['torch']}, {images.source}: "
@@ -121,22 +127,34 @@ def go(args):
 
     for rung in LADDER:
         if args.ladder or rung.name in args.rung:
-            try:
-                run = ready(rung.name)
-                done = measure.row(rung, run, measure.several(run, args.rung_runs, args.minutes))
-            except RuntimeError as error:  # one rung that this machine cannot do must not cost us the others
-                done = {"name": rung.name, "failed": f"{type(error).__name__}: {str(error).splitlines()[0]}"}
-                print(f"{rung.name:27} failed: {done['failed']}", flush=True)
-            else:
-                report(done)
-            run = None
+            done = one_rung(args, rung, ready)
             tidy(here)
             if path:
-                measure.record(path, "rungs", place | changes | done, made_by(args))
-    return claim(args, ready, place | changes, path, here) if args.runs else 0
+                measure.record(path, "kernels" if args.kernels else "rungs", place | {"changed": changes} | done,
+                               made_by(args))
+    if args.kernels or not args.runs:
+        return 0
+    return claim(args, ready, place | {"changed": changes}, path)
 
 
-def claim(args, ready, place, path, here):
+def one_rung(args, rung, ready):
+    """What there is to say of a rung. One that this machine cannot do must not cost us the others."""
+    try:
+        run = ready(rung.name)
+        if args.kernels:
+            done = {"name": rung.name, "kernels_per_step": measure.kernels(run)}
+            print(f"{rung.name:27} {done['kernels_per_step']} kernels a step", flush=True)
+        else:
+            done = measure.row(rung, run, measure.several(run, args.rung_runs, args.minutes))
+            report(done)
+    except Exception as error:  # PyTorch's compilers raise all kinds
+        said = (str(error).splitlines() or [""])[0]
+        done = {"name": rung.name, "failed": f"{type(error).__name__}: {said}"}
+        print(f"{rung.name:27} failed: {done['failed']}", flush=True)
+    return done
+
+
+def claim(args, ready, place, path):
     """The final recipe and the baseline, in turns, and what follows from them."""
     rungs = [next(rung for rung in LADDER if rung.name == name) for name in (args.final, BASELINE)]
     runs = [ready(rung.name) for rung in rungs]
@@ -167,6 +185,7 @@ def made_by(args):
 def tidy(here):
     """Give a finished rung's memory and compiled code back."""
     torch.compiler.reset()
+    gc.collect()  # a Run holds itself by its functions
     if here.type == "cuda":
         torch.cuda.empty_cache()
 

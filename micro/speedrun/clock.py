@@ -33,8 +33,13 @@ class Clock:
         event.record()
         return event
 
+    def wait(self):
+        """Until the GPU has done all that it was asked."""
+        if self.cuda:
+            torch.cuda.synchronize()
+
     def between(self, start, stop):
         if not self.cuda:
             return stop - start
-        torch.cuda.synchronize()
+        self.wait()
         return start.elapsed_time(stop) / 1000

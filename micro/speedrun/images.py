@@ -35,7 +35,7 @@ def resize(images, size):
     def small(part):
         x = part.permute(0, 3, 1, 2).float()
         x = F.interpolate(x, (size, size), mode="bilinear", align_corners=False, antialias=True)
-        return x.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
+        return x.round().to(torch.uint8).permute(0, 2, 3, 1)
 
     if images.shape[1] == size:
         return images
@@ -76,13 +76,12 @@ def views(net, x, count):
 
     if count == 1:
         return net(x)
-    if count == 2:
-        return both(x)
-    return both(x) / 2 + shifted(both, x) / 2
+    return both(x) if count == 2 else both(x) / 2 + shifted(both, x) / 2
 
 
 def shifted(look, x):
     S, wide = x.shape[-1], F.pad(x, (1, 1, 1, 1), "reflect")
+    wide = wide.contiguous(memory_format=torch.channels_last)      # on a GPU, F.pad returns the usual order
     return (look(wide[:, :, :S, :S]) + look(wide[:, :, 2:, 2:])) / 2
 
 

@@ -25,7 +25,7 @@ class Recipe:
     head_lr: float | None = None    # of the last layer; None: as lr
     momentum: float = 0.9
     muon_momentum: float = 0.6
-    decay: float = 5e-5             # part of each weight that a step at the full rate takes off
+    decay: float = 5e-5             # pull to 0 at the full rate: this part of a weight joins its step, before momentum
     schedule: str = "stairs"        # "stairs": a tenth at 1/2 and at 3/4; "triangle"; "line": down to 0
     smoothing: float = 0.0          # label smoothing
     on_device: bool = False         # images lie on the device as tensors, and are augmented there
@@ -45,6 +45,31 @@ class Recipe:
     graph: bool = False             # a whole run recorded as one CUDA graph
     sizes: tuple = ()               # ((24, 3), (28, 3)): 24 pixels for 3 epochs, then 28 for 3, then all
     as_bytes: bool = False          # images stay uint8 until they are in their batch, and there it is one kernel
+
+    def __post_init__(self):
+        """Raises ValueError for a field that no run could mean."""
+        choices = {"net": ("resnet", "small"), "schedule": ("stairs", "triangle", "line"), "views": (1, 2, 6),
+                   "half": ("no", "autocast", "weights"), "flip": ("random", "alternating"),
+                   "compile": ("", "default", "max-autotune", "max-autotune-no-cudagraphs")}
+        for field in dataclasses.fields(self):
+            value, default = getattr(self, field.name), field.default
+            if field.name in choices:
+                right, wanted = value in choices[field.name], f"one of {choices[field.name]}"
+            elif isinstance(default, bool):
+                right, wanted = isinstance(value, bool), "True or False"
+            elif isinstance(default, tuple):
+                right, wanted = isinstance(value, tuple), "a tuple"
+            elif field.name in ("batch_size", "shift"):
+                least = int(field.name == "batch_size")
+                right, wanted = type(value) is int and value >= least, f"a whole number, at least {least}"
+            else:
+                positive = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e6
+                right = positive and (value or field.name != "epochs") or value is default is None
+                wanted = "a number above 0" if field.name == "epochs" else "a number, 0 or more"
+            if not right:
+                raise ValueError(f"a recipe's {field.name} must be {wanted}, not {value!r}.")
+        if self.graph and self.compile == "max-autotune":
+            raise ValueError("graph=True needs compile='max-autotune-no-cudagraphs', or one recording lies in another.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,23 +93,23 @@ LADDER = (
          net="small", half="weights", epochs=45, batch_size=1024, schedule="triangle", smoothing=0.2, views=2,
          lr=0.001465, head_lr=1.12, momentum=0.85, decay=0.002),
     rung("whitening", "the first layer is computed, not trained", whiten=True, epochs=21),
-    rung("identity start", "the signal passes all layers from the first step on", dirac=True, epochs=18),
+    rung("identity start", "a layer copies its input before it learns to change it", dirac=True, epochs=18),
     rung("frozen scales, fast biases", "biases set how sparse the net is: 64 times the rate",
          frozen=True, bias_lr=64 * 0.001465, epochs=13.5),
-    rung("lookahead", "an average of the weights lies in a flatter place", lookahead=True, epochs=12),
+    rung("lookahead", "an average of the weights jitters less", lookahead=True, epochs=12),
     rung("six views", "a test image is looked at from six sides", views=6, epochs=10.8),
     rung("alternating flip", "two epochs show both sides of every image",
          flip="alternating", epochs=9.9),
     rung("torch.compile", "neighbouring small operations become one kernel", compile="max-autotune"),
-    rung("Muon", "every direction of a matrix moves equally far", muon=True, lookahead=False, epochs=8,
+    rung("Muon", "every direction of a matrix moves about equally far", muon=True, lookahead=False, epochs=8,
          batch_size=2000, schedule="line", lr=0.24, bias_lr=0.053, head_lr=0.67, decay=0.004),
-    rung("one CUDA graph", "the whole run is one launch: no gaps between kernels",
+    rung("one CUDA graph", "training is one launch, the test another: no gaps between kernels",
          graph=True, compile="max-autotune-no-cudagraphs"),
     rung("small images first", "coarse things are learnt from coarse images, for less work",
          sizes=((24, 3), (28, 3)), epochs=8.9),
     rung("bytes", "fetch, crop, flip and normalization are one kernel", as_bytes=True),
     rung("doubtful images only", "more than two views only where the net is unsure", doubtful=0.25),
-    rung("shorter", "backward stops early from the start; rates from Hiverge's record",
+    rung("Hiverge's rates", "rates, batch and smoothing of that record; backward stops early",
          first_epochs=0.2, batch_size=1536, lr=0.2255, muon_momentum=0.655, momentum=0.825, smoothing=0.09,
          decay=0.0031, coefficients=(3.4576, -4.7391, 2.0843)),
 )

@@ -60,8 +60,8 @@ class Muon:
 class SGD:
     """torch.optim.SGD with Nesterov momentum, of groups (params, lr, when): `when` is "all" or "first".
 
-    decay: at the full rate, every step takes this part off each weight, whatever the group's rate. Equal to
-    torch.optim.SGD with weight_decay = decay / lr.
+    decay: at the full rate this part of a weight joins its step (momentum then multiplies it), whatever the group's
+    rate. Equal to torch.optim.SGD with weight_decay = decay / lr.
     """
 
     def __init__(self, groups, momentum, decay):
@@ -96,7 +96,7 @@ class Lookahead:
         self.slow = [t.detach().clone() for t in self.fast]
 
     def reset(self):
-        self.update(0.0)
+        torch._foreach_copy_(self.slow, self.fast)
 
     @torch.no_grad()
     def update(self, decay):

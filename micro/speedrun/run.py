@@ -1,6 +1,7 @@
 """One recipe made ready on one device, and run as often as you like: `Run`."""
 
 import contextlib
+import gc
 import math
 
 import torch
@@ -71,8 +72,7 @@ class Run:
             for m in net.modules():
                 if isinstance(m, torch.nn.BatchNorm2d):
                     m.float()
-        channels_last = self.half != "no"
-        return net.to(self.device, memory_format=torch.channels_last if channels_last else torch.preserve_format)
+        return net.to(self.device, memory_format=torch.preserve_format if self.half == "no" else torch.channels_last)
 
     def size(self, step):
         """The images' size at a step."""
@@ -89,16 +89,13 @@ class Run:
 
     def stored(self, size):
         """All training images in that size, as the recipe keeps them: bytes or normalized."""
-        images = resize(self.bytes, size)
-        return images if self.recipe.as_bytes else self.normalize(images)
+        return resize(self.bytes, size) if self.recipe.as_bytes else self.normalize(resize(self.bytes, size))
 
     def new_plan(self):
-        r = self.recipe
-        return draw_plan(len(self.bytes), math.ceil(r.epochs), r.batch_size, self.steps, r.flip == "alternating",
-                         r.shift, self.device)
+        r, epochs, n = self.recipe, math.ceil(self.recipe.epochs), len(self.bytes)
+        return draw_plan(n, epochs, r.batch_size, self.steps, r.flip == "alternating", r.shift, self.device)
 
     def compile(self, mode):
-        """Let torch.compile fuse what lies between the convolutions."""
         # Two modes, three sizes, several layouts of views: more kinds of input than PyTorch expects.
         torch._dynamo.config.recompile_limit = 64
         how = {"dynamic": False, "mode": mode}
@@ -130,14 +127,16 @@ class Run:
         with self.autocast():
             return self.net(x)
 
+    def batch_of(self, k):
+        return self.batch(self.sets[self.size(k)], *(part[k] for part in self.plan))
+
     def batches(self):
         """(x, y) for every step."""
         if not self.recipe.on_device:
             yield from host_batches(self.loader, self.steps, self.device)
             return
-        which, dy, dx, flip = self.plan
         for k in range(self.steps):
-            yield self.batch(self.sets[self.size(k)], which[k], dy[k], dx[k], flip[k])
+            yield self.batch_of(k)
 
     def step(self, k, x, y):
         """Forward, backward, update number k."""
@@ -153,7 +152,7 @@ class Run:
         self.sgd.step(share, share_first)
         self.net.zero_grad(set_to_none=True)
         if self.average and (k + 1) % 5 == 0:
-            self.average.update(0.95**5 * (k / self.steps)**3)
+            self.average.update(0.95**5 * ((k + 1) / self.steps)**3)
         return loss
 
     # -- a run -------------------------------------------------------------------------------------------
@@ -179,6 +178,8 @@ class Run:
         self.net.train()
         for k, (x, y) in enumerate(self.batches()):
             self.step(k, x, y)
+        if self.average:
+            self.average.update(1.0)  # the last steps were not averaged yet: leave them out
 
     @torch.no_grad()
     def test(self):
@@ -187,22 +188,22 @@ class Run:
         return predict(self.logits_of, x, self.recipe.views, self.recipe.doubtful)
 
     def warm_up(self):
-        """One step of every kind, on shuffled labels, and the test: what is compiled or chosen once, is now."""
+        """Steps of every kind, on shuffled labels, and the test: what is compiled or chosen once, is now."""
         torch.backends.cudnn.benchmark = True
         labels, self.labels = self.labels, self.labels[torch.randperm(len(self.labels), device=self.device)]
         self.reset(0)
         self.prepare()
-        self.net.train()
-        if self.recipe.on_device:
-            which, dy, dx, flip = self.plan
-            kinds = {(self.size(k), k < self.first_steps): k for k in reversed(range(self.steps))}
-            for k in kinds.values():
-                self.step(k, *self.batch(self.sets[self.size(k)], which[k], dy[k], dx[k], flip[k]))
-        else:
-            for x, y in host_batches(self.loader, 3, self.device):
-                self.step(0, x, y[torch.randperm(len(y))])
+        for _ in range(3 if self.device.type == "cuda" else 1):  # PyTorch compiles, then records, then replays
+            self.net.train()
+            if self.recipe.on_device:
+                kinds = {(self.size(k), k < self.first_steps): k for k in reversed(range(self.steps))}
+                for k in kinds.values():
+                    self.step(k, *self.batch_of(k))
+            else:
+                for x, y in host_batches(self.loader, 3, self.device):
+                    self.step(0, x, y[torch.randperm(len(y))])
+            self.answers = self.test()
         self.labels = labels
-        self.answers = self.test()
 
     def record(self):
         """Record training and testing as a CUDA graph each: every later run is two launches."""
@@ -213,10 +214,17 @@ class Run:
         torch.cuda.current_stream().wait_stream(side)
         torch.cuda.synchronize()
         train, test = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
-        with torch.cuda.graph(train):
-            self.train()
-        with torch.cuda.graph(test):
-            self.answers = self.test()
+        gc.collect()
+        gc.disable()  # an older graph that is collected while this one is recorded spoils it
+        try:
+            with torch.cuda.graph(train, stream=side):
+                self.train()
+            with torch.cuda.graph(test, stream=side):
+                self.answers = self.test()
+        finally:
+            gc.enable()
+        train.replay()  # the first time, the graph is sent to the GPU
+        test.replay()
         self.train_graph, self.test_graph = train, test
 
     def once(self, seed):
@@ -224,15 +232,13 @@ class Run:
         clock = Clock(self.device)
         a = clock.now()
         self.reset(seed)
+        clock.wait()
         b = clock.now()
         self.prepare()
-        if self.train_graph:
-            self.train_graph.replay()
-        else:
-            self.train()
+        (self.train_graph.replay if self.train_graph else self.train)()
         c = clock.now()
         if self.test_graph:
-            self.test_graph.replay()
+            self.test_graph.replay()  # it writes to self.answers
         else:
             self.answers = self.test()
         d = clock.now()
