@@ -149,7 +149,7 @@ def test_graduate_equals_its_cell(name, cell, target):
 
 
 @pytest.mark.parametrize("module", ["bpe.merges", "bpe.tokenizers", "checkpoint", "engine", "gpt", "layers",
-                                    "nn", "wavenet"])
+                                    "nn", "speedrun.images", "speedrun.muon", "speedrun.net", "wavenet"])
 def test_every_graduate_has_its_cell(module):
     """No definition of a graduate module that no notebook shows."""
     source = inspect.getsource(importlib.import_module(f"micro.{module}"))

@@ -70,6 +70,9 @@ def test_the_maps_results_are_those_recorded():
     assert f"{ours['loss_runs'][0]:.2f} in {ours['seconds']:.0f} s on one core" in rows["07"]
     assert f"nanoGPT's recipe has {nano['loss']:.3f} after {nano['seconds']:.0f} s" in rows["07"]
     assert max(ours["loss_runs"]) < min(nano["loss_runs"]) and ours["seconds"] < nano["seconds"] / 4
+    mini = {name: 100 * row["accuracy"]["mean"] for name, row in recorded("speedrun_small")["rungs"].items()}
+    assert f"{mini['Muon']:.1f}% of photographs where the plain small net has {mini['a small net']:.1f}%" in rows["11"]
+    assert ("not yet measured" in TEXT) == (not (course.ROOT / "data" / "results" / "speedrun.json").exists())
     tokens = recorded("bpe")
     assert f"OpenAI's tokens on {tokens['fuzz']['texts']:,} random texts" in rows["08"]
     assert tokens["fuzz"]["differ"] == 0

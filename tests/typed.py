@@ -1,5 +1,18 @@
 """Wrong answers to the exercises as a learner would type them, each with a word that the verdict must contain."""
 
+# What some answers to 11_6 begin with: it keeps all operators.
+WATCH = (
+    "from torch.utils._python_dispatch import TorchDispatchMode\n"
+    "WAITS = {\"aten::_local_scalar_dense\", \"aten::nonzero\", \"aten::masked_select\",\n"
+    "         \"aten::_unique2\", \"aten::equal\"}\n"
+    "class Watch(TorchDispatchMode):\n"
+    "    def __init__(self):\n"
+    "        super().__init__()\n"
+    "        self.seen = []\n"
+    "    def __torch_dispatch__(self, func, types, args=(), kwargs=None):\n"
+    "        self.seen.append((func, args))\n"
+    "        return func(*args, **(kwargs or {}))\n")
+
 TYPED = {
     "01_1": [("def central_slope(f, x, h=1e-5):\n    return (f(x + h) - f(x)) / h", "one side"),
              ("def central_slope(f, x, h=1e-5):\n    return (f(x + h) - f(x - h)) / 2 * h", "2 * h"),
@@ -490,4 +503,284 @@ TYPED = {
              ("def least_needed(words, logp):\n    return min(logp.values())", "expected 'ewer'"),
              ("def least_needed(words, logp):\n    return words['the']", "KeyError"),
              ("def least_needed(words, logp):\n    found = min(logp)", "missing")],
+    "11_1": [("def crop(images, dy, dx):\n    H, W = images.shape[1:3]\n"
+              "    rows = (torch.arange(H) + dy).clamp(0, H - 1)\n"
+              "    return images[:, rows[:, None], (torch.arange(W) + dx).clamp(0, W - 1)]",
+              "the edge is repeated"),
+             ("def crop(images, dy, dx):\n    return torch.roll(images, (-dy, -dx), (1, 2))",
+              "comes in on the other"),
+             ("def crop(images, dy, dx):\n    H, W = images.shape[1:3]\n"
+              "    return images[:, (torch.arange(H) + dy)[:, None], torch.arange(W) + dx]",
+              "−1 for the last place"),
+             ("def crop(images, dy, dx):\n    def back(i, n):\n"
+              "        return torch.where(i < 0, -1 - i, torch.where(i < n, i, 2 * n - 1 - i))\n"
+              "    H, W = images.shape[1:3]\n"
+              "    return images[:, back(torch.arange(H) + dy, H)[:, None], back(torch.arange(W) + dx, W)]",
+              "doubled (−1 gives 0"),
+             ("def crop(images, dy, dx):\n    def back(i, n):\n"
+              "        return (n - 1) - ((n - 1) - i.abs()).abs()\n    H, W = images.shape[1:3]\n"
+              "    return images[:, back(torch.arange(H) - dy, H)[:, None], back(torch.arange(W) - dx, W)]",
+              "sign"),
+             ("def crop(images, dy, dx):\n    def back(i, n):\n"
+              "        return (n - 1) - ((n - 1) - i.abs()).abs()\n    S = images.shape[1]\n"
+              "    return images[:, back(torch.arange(S) + dy, S)[:, None], back(torch.arange(S) + dx, S)]",
+              "need not be square"),
+             ("def crop(images, dy, dx):\n    x = images.permute(0, 3, 1, 2).float()\n"
+              "    H, W, y, w = *x.shape[2:], abs(dy), abs(dx)\n"
+              "    x = F.pad(x, (w, w, y, y), mode=\"reflect\")[:, :, y + dy:y + dy + H, w + dx:w + dx + W]\n"
+              "    return x.permute(0, 2, 3, 1)", "the type"),
+             ("def crop(images, dy, dx):\n    H, W = images.shape[1:3]\n"
+              "    rows, columns = torch.arange(H) + dy, torch.arange(W) + dx\n"
+              "    return images[:, rows.abs(), columns.abs()]", "shape"),
+             ("def crop(images, dy, dx):\n    H, W = images.shape[1:3]\n"
+              "    rows = (H - 1 - (H - 1 - (torch.arange(H) + dy).abs()).abs())[:, None]\n"
+              "    images[:] = images[:, rows, W - 1 - (W - 1 - (torch.arange(W) + dx).abs()).abs()]\n"
+              "    return images", "changes images"),
+             ("def crop(images, dy, dx):\n    return images[:, dy:, dx:].tolist()", "list"),
+             ("def crop(images, dy, dx):\n    rows = torch.arange(images.shape[1]) + dy", "missing")],
+    "11_2": [("def whitening(patches, eps):\n"
+              "    values, vectors = torch.linalg.eigh(patches.T @ patches / len(patches))\n"
+              "    return (vectors / (values + eps).sqrt()).T", "float64 has 16 digits"),
+             ("def whitening(patches, eps):\n"
+              "    values, vectors = torch.linalg.eigh(patches.T @ patches / len(patches))\n"
+              "    return (vectors / (values.clamp(min=0) + eps).sqrt()).T", "float64 has 16 digits"),
+             ("def whitening(patches, eps):\n"
+              "    _, S, Vh = torch.linalg.svd(patches.float(), full_matrices=False)\n"
+              "    return (Vh / (S**2 / len(patches) + eps).sqrt()[:, None]).double()", "in their type"),
+             ("def whitening(patches, eps):\n    U, S, Vh = torch.linalg.svd(patches, full_matrices=False)\n"
+              "    return Vh / (S**2 + eps).sqrt()[:, None]", "divided by N"),
+             ("def whitening(patches, eps):\n    values, vectors = torch.linalg.eigh(torch.cov(patches.T))\n"
+              "    return (vectors / (values + eps).sqrt()).T", "second moments of the answers"),
+             ("def whitening(patches, eps):\n    U, S, Vh = torch.linalg.svd(patches, full_matrices=False)\n"
+              "    return Vh / (S**2 / len(patches) + eps)[:, None]", "*root*"),
+             ("def whitening(patches, eps):\n    U, S, Vh = torch.linalg.svd(patches, full_matrices=False)\n"
+              "    return Vh.T / (S**2 / len(patches) + eps).sqrt()", "one a row"),
+             ("def whitening(patches, eps):\n    U, S, Vh = torch.linalg.svd(patches, full_matrices=False)\n"
+              "    return Vh.T / (S**2 / len(patches) + eps).sqrt()[:, None]", "returns Vᵀ"),
+             ("def whitening(patches, eps):\n    U, S, Vh = torch.linalg.svd(patches, full_matrices=False)\n"
+              "    return Vh / ((S + eps) / len(patches)**0.5)[:, None]", "singular values themselves"),
+             ("def whitening(patches, eps):\n    U, S, Vh = torch.linalg.svd(patches, full_matrices=False)\n"
+              "    return Vh / (S / len(patches)**0.5 + eps)[:, None]", "not √λ + eps"),
+             ("def whitening(patches, eps):\n    patches -= patches.mean(0)\n"
+              "    U, S, Vh = torch.linalg.svd(patches, full_matrices=False)\n"
+              "    return Vh / (S**2 / len(patches) + eps).sqrt()[:, None]", "the mean was subtracted"),
+             ("def whitening(patches, eps):\n    U, S, Vh = torch.linalg.svd(patches, full_matrices=False)\n"
+              "    patches /= 2\n    return Vh / (S**2 / len(patches) + eps).sqrt()[:, None]", "changes patches"),
+             ("def whitening(patches, eps):\n    U, S, V = torch.linalg.svd(patches, full_matrices=False)\n"
+              "    return (V / (S**2 / len(patches) + eps).sqrt()).T", "returns Vᵀ"),
+             ("def whitening(patches, eps):\n    U, S, Vh = torch.linalg.svd(patches, full_matrices=False)\n"
+              "    return 1 / (S**2 / len(patches) + eps).sqrt()", "shape"),
+             ("def whitening(patches, eps):\n    U, S, Vh = torch.linalg.svd(patches)\n"
+              "    return (Vh / S).numpy()", "a tensor"),
+             ("def whitening(patches, eps):\n    found = torch.linalg.svd(patches)", "missing")],
+    "11_3": [("def sides(n, epochs, generator):\n    return torch.rand(epochs, n, generator=generator) < 0.5",
+              "anew every epoch"),
+             ("def sides(n, epochs, generator):\n"
+              "    return (torch.arange(epochs) % 2 == 1)[:, None].expand(epochs, n)", "that is not drawn"),
+             ("def sides(n, epochs, generator):\n    first = torch.rand(1, generator=generator) < 0.5\n"
+              "    return (torch.arange(epochs)[:, None] % 2 == 1).expand(epochs, n) ^ first",
+              "one draw for all images: each"),
+             ("def sides(n, epochs, generator):\n"
+              "    first = (torch.rand(n // 10 + 1, generator=generator) < 0.5).repeat_interleave(10)[:n]\n"
+              "    return first ^ (torch.arange(epochs)[:, None] % 2 == 1)", "share of neighbours"),
+             ("def sides(n, epochs, generator):\n    first = torch.rand(n) < 0.5\n"
+              "    return torch.stack([first if e % 2 == 0 else ~first for e in range(epochs)])", "not used"),
+             ("def sides(n, epochs, generator):\n    generator = torch.Generator().manual_seed(1337)\n"
+              "    first = torch.rand(n, generator=generator) < 0.5\n"
+              "    return torch.stack([first ^ (e % 2 == 1) for e in range(epochs)])", "same for every generator"),
+             ("def sides(n, epochs, generator):\n"
+              "    first = torch.rand(n, generator=generator)[:, None] < 0.5\n"
+              "    return first ^ (torch.arange(epochs) % 2 == 1)", "(n, epochs)"),
+             ("def sides(n, epochs, generator):\n    first = torch.rand(n, generator=generator) < 0.5\n"
+              "    return first.expand(epochs, n)", "keep their side"),
+             ("def sides(n, epochs, generator):\n    first = torch.rand(n, generator=generator) < 0.25\n"
+              "    return first ^ (torch.arange(epochs)[:, None] % 2 == 1)", "in the first epoch"),
+             ("def sides(n, epochs, generator):\n    first = torch.randint(2, (n,), generator=generator)\n"
+              "    return (first + torch.arange(epochs)[:, None]) % 2", "the type"),
+             ("def sides(n, epochs, generator):\n    first = torch.rand(n, generator=generator) < 0.5\n"
+              "    return [first, ~first] * (epochs // 2)", "the type"),
+             ("def sides(n, epochs, generator):\n    first = torch.rand(n, generator) < 0.5\n    return first",
+              "TypeError"),
+             ("def sides(n, epochs, generator):\n    first = torch.rand(n, generator=generator) < 0.5", "missing")],
+    "11_4": [("def swaps(norm):\n    return norm.weight > 0", "a weight of 0"),
+             ("def swaps(norm):\n    return norm.bias >= 0", "the bias is added"),
+             ("def swaps(norm):\n    return norm.running_mean >= 0", "the running mean"),
+             ("def swaps(norm):\n    return torch.ones(norm.num_features, dtype=torch.bool)", "not in all"),
+             ("def swaps(norm):\n    return norm.weight >= 0", "affine=False"),
+             ("def swaps(norm):\n    scale = norm.weight / (norm.running_var + norm.eps).sqrt()\n"
+              "    return scale >= 0", "affine=False"),
+             ("def swaps(norm):\n    return norm.weight < 0", "other way round"),
+             ("def swaps(norm):\n    return (norm.weight >= 0).all()", "one answer for each channel"),
+             ("def swaps(norm):\n    return [w >= 0 for w in norm.weight.tolist()]", "the type"),
+             ("def swaps(norm):\n    return norm.weight / (norm.running_var + norm.eps).sqrt()", "the type"),
+             ("def swaps(norm):\n    if norm.weight is None:\n"
+              "        return torch.zeros(norm.num_features, dtype=torch.bool)\n    return norm.weight >= 0",
+              "which is positive: all True"),
+             ("def swaps(norm):\n    norm.train()\n    if norm.weight is None:\n"
+              "        return torch.ones(norm.num_features, dtype=torch.bool)\n    return norm.weight >= 0",
+              "changes norm"),
+             ("def swaps(norm):\n    scale = norm.weight", "missing")],
+    "11_5": [("def orthogonal(G, steps):\n    X = G / G.norm()\n    for _ in range(steps):\n"
+              "        X = 1.5 * X - 0.5 * X @ X.mT @ X\n    return X", "a norm of its own"),
+             ("def orthogonal(G, steps):\n    X = G.clone()\n    for _ in range(steps):\n"
+              "        X = 1.5 * X - 0.5 * X @ X.mT @ X\n    return X", "divided by its norm first"),
+             ("def orthogonal(G, steps):\n    X = G / G.norm(dim=(-2, -1))\n    for _ in range(steps):\n"
+              "        X = 1.5 * X - 0.5 * X @ X.mT @ X\n    return X", "keepdim"),
+             ("def orthogonal(G, steps):\n    G /= G.norm(dim=(-2, -1), keepdim=True)\n"
+              "    for _ in range(steps):\n        G = 1.5 * G - 0.5 * G @ G.mT @ G\n    return G", "changes G"),
+             ("def orthogonal(G, steps):\n    G /= G.norm()\n    for _ in range(steps):\n"
+              "        G = 1.5 * G - 0.5 * G @ G.mT @ G\n    return G", "changes G"),
+             ("def orthogonal(G, steps):\n    return G", "as it came"),
+             ("def orthogonal(G, steps):\n    X = G / G.norm(dim=(-2, -1), keepdim=True)\n"
+              "    for _ in range(steps):\n        A = X @ X.mT\n"
+              "        X = 3.4445 * X + (-4.7750 * A + 2.0315 * A @ A) @ X\n    return X", "quintic"),
+             ("def orthogonal(G, steps):\n    U, S, Vh = torch.linalg.svd(G, full_matrices=False)\n"
+              "    return U @ Vh", "at once"),
+             ("def orthogonal(G, steps):\n    X = G / torch.linalg.matrix_norm(G, 2, keepdim=True)\n"
+              "    for _ in range(steps):\n        X = 1.5 * X - 0.5 * X @ (X.mT @ X)\n    return X", "Frobenius"),
+             ("def orthogonal(G, steps):\n    X = F.normalize(G, dim=-1)\n    for _ in range(steps):\n"
+              "        X = 1.5 * X - 0.5 * X @ (X.mT @ X)\n    return X", "for each row"),
+             ("def orthogonal(G, steps):\n    tall = G.shape[-2] > G.shape[-1]\n    X = G.mT if tall else G\n"
+              "    X = X / X.norm(dim=(-2, -1), keepdim=True)\n    for _ in range(steps):\n"
+              "        X = 1.5 * X - 0.5 * (X @ X.mT) @ X\n    return X", "lying down"),
+             ("def orthogonal(G, steps):\n    X = G / G.norm(dim=(-2, -1), keepdim=True)\n"
+              "    for _ in range(steps + 1):\n        X = 1.5 * X - 0.5 * X @ X.mT @ X\n    return X", "too many"),
+             ("def orthogonal(G, steps):\n    X = (G / G.norm(dim=(-2, -1), keepdim=True)).half()\n"
+              "    for _ in range(steps):\n        X = 1.5 * X - 0.5 * X @ X.mT @ X\n    return X", "almost"),
+             ("def orthogonal(G, steps):\n    for _ in range(steps):\n        X = 1.5 * G - 0.5 * G @ G.mT @ G",
+              "missing")],
+    "11_6": [("def waits(step):\n    found, item = [], torch.Tensor.item\n    def spy(t):\n"
+              "        found.append(\"aten::_local_scalar_dense\")\n        return item(t)\n"
+              "    torch.Tensor.item = spy\n    try:\n        step()\n    finally:\n"
+              "        torch.Tensor.item = item\n    return found", "only .item() is found"),
+             ("from torch.utils._python_dispatch import TorchDispatchMode\nclass Watch(TorchDispatchMode):\n"
+              "    def __torch_dispatch__(self, func, types, args=(), kwargs=None):\n"
+              "        found.append(func.name())\n        return func(*args, **(kwargs or {}))\nfound = []\n"
+              "def waits(step):\n    found.clear()\n    with Watch():\n        step()\n"
+              "    return [name for name in found if name in WAITS]", "NameError"),
+             (WATCH + "def waits(step):\n    with Watch() as w:\n        step()\n"
+              "    return [func.name() for func, args in w.seen if func.name() in WAITS]", "a mask is missing"),
+             (WATCH + "def waits(step):\n    with Watch() as w:\n        step()\n"
+              "    return [func.name() for func, args in w.seen if func.name() in WAITS | {\"aten::index.Tensor\"}]",
+              "only if one of"),
+             (WATCH + "def waits(step):\n    with Watch() as w:\n        step()\n"
+              "    return [str(func) for func, args in w.seen if str(func) in WAITS]", "nothing is found"),
+             (WATCH + "def masked(i):\n    return i.dtype == torch.bool\ndef waits(step):\n"
+              "    with Watch() as w:\n        step()\n    return [func.name() for func, args in w.seen\n"
+              "            if func.name() in WAITS or \"index.T\" in func.name() and any(map(masked, args[1]))]",
+              "may be None"),
+             (WATCH + "def masked(i):\n    return i is not None and i.dtype == torch.bool\n"
+              "def waits(step):\n    with Watch() as w:\n        step()\n"
+              "    found = [func.name() for func, args in w.seen\n"
+              "             if func.name() in WAITS or \"index.T\" in func.name() and any(map(masked, args[1]))]\n"
+              "    return sorted(found)", "order of time"),
+             (WATCH + "def masked(i):\n    return i is not None and i.dtype == torch.bool\n"
+              "def waits(step):\n    with Watch() as w:\n        step()\n"
+              "    return {func.name() for func, args in w.seen\n"
+              "            if func.name() in WAITS or \"index.T\" in func.name() and any(map(masked, args[1]))}",
+              "a list of names"),
+             (WATCH + "def masked(i):\n    return i is not None and i.dtype == torch.bool\n"
+              "def waits(step):\n    step()\n    with Watch() as w:\n        step()\n"
+              "    return [func.name() for func, args in w.seen\n"
+              "            if func.name() in WAITS or \"index.T\" in func.name() and any(map(masked, args[1]))]",
+              "called twice"),
+             (WATCH + "def masked(i):\n    return i is not None and i.dtype == torch.bool\n"
+              "def waits(step):\n    found = []\n    for _ in range(3):\n        with Watch() as w:\n"
+              "            step()\n        found = [func.name() for func, args in w.seen\n"
+              "                 if func.name() in WAITS or \"index.T\" in func.name() and any(map(masked, args[1]))]\n"
+              "    return found", "number of calls"),
+             (WATCH + "def waits(step):\n    with Watch() as w:\n        step()\n"
+              "    return [func.name() for func, args in w.seen]", "all operators"),
+             ("from torch.utils._python_dispatch import TorchDispatchMode\nclass Watch(TorchDispatchMode):\n"
+              "    def __torch_dispatch__(self, func, types, args=(), kwargs=None):\n"
+              "        func(*args, **(kwargs or {}))\ndef waits(step):\n    with Watch():\n        step()\n"
+              "    return []", "must return"),
+             (WATCH + "class Careless(Watch):\n"
+              "    def __torch_dispatch__(self, func, types, args=(), kwargs=None):\n"
+              "        self.seen.append((func, args))\n        return func(*args)\ndef masked(i):\n"
+              "    return i is not None and i.dtype == torch.bool\ndef waits(step):\n"
+              "    with Careless() as w:\n        step()\n    return [func.name() for func, args in w.seen\n"
+              "            if func.name() in WAITS or \"index.T\" in func.name() and any(map(masked, args[1]))]",
+              "kwargs are lost"),
+             ("from torch.overrides import TorchFunctionMode\nclass Watch(TorchFunctionMode):\n"
+              "    def __torch_function__(self, func, types, args=(), kwargs=None):\n"
+              "        if func.__name__ in (\"item\", \"__bool__\"):\n"
+              "            self.found.append(\"aten::_local_scalar_dense\")\n"
+              "        return func(*args, **(kwargs or {}))\ndef waits(step):\n    with Watch() as w:\n"
+              "        w.found = []\n        step()\n    return w.found", "the wait number"),
+             ("def waits(step):\n    return ['aten::nonzero']", "wait number 1"),
+             ("def waits(step):\n    return step.__code__.co_names['item']", "TypeError"),
+             ("def waits(step):\n    found = step()", "missing")],
+    "11_7": [("def run_seconds(n, epochs, batch, flops, rate, kernels, launch):\n"
+              "    steps = math.ceil(epochs * (n // batch))\n"
+              "    return steps * (3 * flops * batch / rate + kernels * launch)", "not their sum"),
+             ("def run_seconds(n, epochs, batch, flops, rate, kernels, launch):\n"
+              "    steps = math.ceil(epochs * (n // batch))\n"
+              "    return steps * max(flops * batch / rate, kernels * launch)", "3 times as much"),
+             ("def run_seconds(n, epochs, batch, flops, rate, kernels, launch):\n"
+              "    steps = math.ceil(epochs * n / batch)\n"
+              "    return steps * max(3 * flops * batch / rate, kernels * launch)", "n // batch"),
+             ("def run_seconds(n, epochs, batch, flops, rate, kernels, launch):\n"
+              "    steps = epochs * (n // batch)\n"
+              "    return steps * max(3 * flops * batch / rate, kernels * launch)", "whole number of steps"),
+             ("def run_seconds(n, epochs, batch, flops, rate, kernels, launch):\n"
+              "    steps = int(epochs * (n // batch))\n"
+              "    return steps * max(3 * flops * batch / rate, kernels * launch)", "not down"),
+             ("def run_seconds(n, epochs, batch, flops, rate, kernels, launch):\n"
+              "    steps = math.ceil(epochs * (n // batch))\n"
+              "    return max(steps * 3 * flops * batch / rate, kernels * launch)", "in *every* step"),
+             ("def run_seconds(n, epochs, batch, flops, rate, kernels, launch):\n"
+              "    steps = math.ceil(epochs * (n // batch))\n"
+              "    return steps * max(3 * flops / rate, kernels * launch)", "one image"),
+             ("def run_seconds(n, epochs, batch, flops, rate, kernels, launch):\n"
+              "    steps = math.ceil(epochs * (n // batch))\n"
+              "    return 1000 * steps * max(3 * flops * batch / rate, kernels * launch)", "1000 times"),
+             ("def run_seconds(n, epochs, batch, flops, rate, kernels, launch):\n"
+              "    steps = math.ceil(epochs * (n // batch))\n"
+              "    return steps, max(3 * flops * batch / rate, kernels * launch)", "shape"),
+             ("def run_seconds(n, epochs, batch, flops, rate, kernels, launch):\n    return f\"{n / batch} s\"",
+              "expected numbers"),
+             ("def run_seconds(n, epochs, batch, flops, rate, kernels, launch):\n    return sum(range(epochs))",
+              "TypeError"),
+             ("def run_seconds(n, epochs, batch, flops, rate, kernels, launch):\n    steps = n // batch",
+              "missing")],
+    "11_8": [("def price(train, recipe, top, names):\n    whole, without, found = train(recipe(top)), [], []\n"
+              "    for name in names:\n        without.append(name)\n"
+              "        found.append((name, whole - train(recipe(top, without=without))))\n"
+              "    return sorted(found, key=lambda pair: -pair[1])", "pile up"),
+             ("def price(train, recipe, top, names):\n    whole = train(recipe(top))\n"
+              "    gains = [(name, train(recipe(top, without=[name])) - whole) for name in names]\n"
+              "    return sorted(gains, key=lambda pair: -pair[1])", "minus that without"),
+             ("def price(train, recipe, top, names):\n    whole = train(recipe(top))\n"
+              "    gains = [(name, train(recipe(top, without=[name])) - whole) for name in names]\n"
+              "    return sorted(gains, key=lambda pair: pair[1])", "positive where a rung helped"),
+             ("def price(train, recipe, top, names):\n    whole = train(recipe(top))\n"
+              "    lost = [(name, whole - train(recipe(top, without=[name]))) for name in names]\n"
+              "    return sorted(lost, key=lambda pair: pair[1])", "the dearest comes first"),
+             ("def price(train, recipe, top, names):\n"
+              "    lost = {name: train(recipe(top)) - train(recipe(top, without=[name])) for name in names}\n"
+              "    return sorted(lost.items(), key=lambda pair: -pair[1])", "trained again"),
+             ("def price(train, recipe, top, names):\n    whole = train(recipe(top))\n"
+              "    return sorted((name, whole - train(recipe(top, without=[name]))) for name in names)",
+              "sorted by name"),
+             ("def price(train, recipe, top, names):\n    whole = train(recipe(top))\n"
+              "    return [(name, whole - train(recipe(top, without=[name]))) for name in names]", "not sorted"),
+             ("def price(train, recipe, top, names):\n    whole = train(recipe(top))\n"
+              "    return {name: whole - train(recipe(top, without=[name])) for name in names}", "a list of pairs"),
+             ("def price(train, recipe, top, names):\n    whole = train(recipe(top))\n"
+              "    return sorted((whole - train(recipe(top, without=[n])), n) for n in names)[::-1]",
+              "a list of pairs"),
+             ("def price(train, recipe, top, names):\n"
+              "    return [(name, train(top) - train(name)) for name in names]", "train takes a recipe"),
+             ("def price(train, recipe, top, names):\n    whole = train(recipe(top))\n"
+              "    return [(name, whole - train(recipe(top, without=name))) for name in names]",
+              "without is a list"),
+             ("def price(train, recipe, top, names):\n    whole = train(recipe(top))\n"
+              "    lost = [(name, whole - train(recipe(name))) for name in names]\n"
+              "    return sorted(lost, key=lambda pair: -pair[1])", "the pair number"),
+             ("def price(train, recipe, top, names):\n    whole = train(recipe(top))\n"
+              "    lost = {name: whole - train(recipe(top, without=[name])) for name in names}\n"
+              "    names.sort(key=lambda name: -lost[name])\n    return [(name, lost[name]) for name in names]",
+              "changes names"),
+             ("def price(train, recipe, top, names):\n    whole = train(recipe(top))", "missing")],
 }
