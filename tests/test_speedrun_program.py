@@ -95,7 +95,7 @@ def test_from_images_to_a_record(do):
     assert re.fullmatch(r"CPU .*, PyTorch .*, patterns: 260 training images, 40 to test on", lines[0])
     assert [line[:28].strip() for line in lines[1:5]] == ["a small net", "Muon", "six views", "Muon"]
     for line in lines[1:5]:
-        assert re.search(r" \d+\.\d{3} s +4 epochs +\d+\.\d\d%( ± \d+\.\d{3})? \(n=[12]\) .*images/s$", line)
+        assert re.search(r" 4 epochs: \d+\.\d{3} s, \d+\.\d\d%( ± \d+\.\d{3}%)?, n=[12], [\d,]+ images/s$", line)
     assert re.fullmatch(r"\d\.\d{3} of the baseline's time; accuracy [\d.]+% against [\d.]+%", lines[5])
     assert lines[6].startswith("one-sided t-test against 94%: t = ") and lines[7] == "written to deep/r.json"
     assert len(lines) == 8
@@ -347,6 +347,15 @@ def test_the_records_place_is_the_courses():
     source = program.Path(program.__file__).read_text(encoding="utf-8")
     assert 'RESULTS = Path(__file__).parents[2] / "data" / "results" / "speedrun.json"' in source
     assert program.Path(program.__file__).parents[2] == root
+
+
+def test_a_row_in_words():
+    row = {"seconds": {"mean": 0.98765}, "accuracy": {"mean": 0.94021, "error": 0.0001}, "n": 100,
+           "images_per_second": 450_000.4, "share_of_peak": 0.345}
+    assert program.measure.line(row, 310) == (
+        "0.988 s, 94.02% ± 0.010%, n=100, 450,000 images/s, 34.5% of peak, 310 kernels a step")
+    row |= {"accuracy": {"mean": 0.94021, "error": None}, "n": 1, "share_of_peak": None}
+    assert program.measure.line(row) == "0.988 s, 94.02%, n=1, 450,000 images/s"
 
 
 def test_help_names_every_rung_and_option(capsys):

@@ -85,11 +85,7 @@ def held_out(images, n=5000):
 
 
 def report(row):
-    acc, sec = row["accuracy"], row["seconds"]
-    error = "" if acc["error"] is None else f" ± {100 * acc['error']:.3f}"
-    share = "" if row["share_of_peak"] is None else f"  {row['share_of_peak']:5.1%} of peak"
-    print(f"{row['name']:27} {sec['mean']:8.3f} s  {row['epochs']:5} epochs  {100 * acc['mean']:.2f}%{error} "
-          f"(n={row['n']})  {row['images_per_second']:9,.0f} images/s{share}", flush=True)
+    print(f"{row['name']:27} {row['epochs']:5} epochs: {measure.line(row)}", flush=True)
 
 
 def main(argv=None):
@@ -150,7 +146,7 @@ def one_rung(args, rung, ready):
     except Exception as error:  # PyTorch's compilers raise all kinds
         said = (str(error).splitlines() or [""])[0]
         done = {"name": rung.name, "failed": f"{type(error).__name__}: {said}"}
-        print(f"{rung.name:27} failed: {done['failed']}", flush=True)
+        print(f"{rung.name:27} {measure.line(done)}", flush=True)
     return done
 
 

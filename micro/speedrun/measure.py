@@ -133,6 +133,21 @@ def row(rung, run, results):
     }
 
 
+def line(row, kernels=None):
+    """A row in words. kernels: of a step, if they were counted.
+
+    >>> line({"failed": "RuntimeError: out of memory"})
+    'failed: RuntimeError: out of memory'
+    """
+    if "failed" in row:
+        return "failed: " + row["failed"]
+    accuracy, error = row["accuracy"]["mean"], row["accuracy"]["error"]
+    said = [f"{row['seconds']['mean']:.3f} s", f"{accuracy:.2%}" + ("" if error is None else f" ± {error:.3%}"),
+            f"n={row['n']}", f"{row['images_per_second']:,.0f} images/s"]
+    said += [f"{row['share_of_peak']:.1%} of peak"] if row["share_of_peak"] else []
+    return ", ".join(said + ([f"{kernels} kernels a step"] if kernels else []))
+
+
 def several(run, n, minutes=math.inf, first_seed=0, tell=lambda result: None):
     """Up to n Results, seeds first_seed, first_seed + 1, ...; none is begun after `minutes`. At least one."""
     started, results = time.perf_counter(), []
