@@ -53,7 +53,7 @@ def compare(folder):
     theirs.init_whiten(x)
     init_whiten(ours.first, x)
     sizes = [net.flatten(1).norm(dim=1).sort().values for net in (ours.first.weight, theirs.whiten.weight)]
-    print(f"whitening (in float32): the filters' norms differ by {(sizes[0] / sizes[1] - 1).abs().max():.0e} of themselves")
+    print(f"whitening, in float32: norms of the filters differ by {(sizes[0] / sizes[1] - 1).abs().max():.0e}")
     pairs = {"first.weight": "whiten.weight", "first.bias": "whiten.bias", "head.weight": "head.weight"}
     pairs |= {f"groups.{g}.{k}": f"layers.{g + 1}.{k}" for g in range(3)
               for k in ("conv1.weight", "conv2.weight", "norm1.bias", "norm2.bias")}
