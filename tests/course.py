@@ -98,3 +98,12 @@ def exercises(name):
             solution = re.search(r"<summary>Solution</summary>.*?```python\n(.*?)```", after, re.S)
             found.append((call[1], c, solution and solution[1]))
     return found
+
+
+def runner(main, capsys):
+    """A function that runs a program's main with the words given, and returns (exit code, stdout, stderr)."""
+    def run_main(*words):
+        capsys.readouterr()
+        code = main([str(word) for word in words])
+        return code, *capsys.readouterr()
+    return run_main

@@ -14,6 +14,7 @@ from micro import checkpoint
 from micro.gpt import __main__ as program
 from micro.gpt import training
 from micro.gpt.training import Problem, Run, encode, find_device
+from tests import course
 from tests.tensors import one_thread  # noqa: F401 (a fixture is used by being there)
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,12 +35,7 @@ def plain_place(monkeypatch, tmp_path):
 
 @pytest.fixture
 def do(capsys):
-    """Run the program: (exit code, stdout, stderr)."""
-    def do(*words):
-        capsys.readouterr()
-        code = program.main([str(word) for word in words])
-        return code, *capsys.readouterr()
-    return do
+    return course.runner(program.main, capsys)
 
 
 @pytest.fixture

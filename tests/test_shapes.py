@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from micro.data import Images, drawn
-from micro.shapes import SHAPES
+from micro.shapes import SHAPES, _insides
 from tests import course
 
 
@@ -46,11 +46,20 @@ def test_pictures_use_the_whole_range_and_every_picture_is_another():
     assert len({p.tobytes() for p in pictures}) == 100
 
 
-def test_the_shape_is_in_the_picture():
-    """A picture's class is what is drawn on it: averages of centred edges tell discs from frames without a net."""
+@pytest.mark.parametrize("k, shape", list(enumerate(SHAPES)))
+def test_each_shape_covers_the_part_of_the_plane_that_it_should(k, shape):
+    """Areas by counting points, against areas by hand (None: no simple formula, but neither empty nor everything)."""
+    at = np.linspace(-1.2, 1.2, 1201)
+    inside = _insides(np, *np.meshgrid(at, at))[k] > 0
+    area = inside.mean() * 2.4**2
+    by_hand = {"disc": np.pi, "ring": np.pi * (0.97**2 - 0.53**2), "square": 1.6**2, "frame": 1.8**2 - 1.0**2,
+               "plus": 4 * 0.3 * (2 * 0.95 - 0.3)}.get(shape)
+    assert 0.3 < area < 3.3 if by_hand is None else abs(area - by_hand) < 0.03, area
+
+
+def test_no_picture_is_empty():
     images = drawn(400, 1, seed=3)
-    spread = images.train_images.astype(float).std(axis=(1, 2)).mean(1)
-    assert (spread > 10).all()  # no picture is empty
+    assert (images.train_images.astype(float).std(axis=(1, 2)).mean(1) > 10).all()
 
 
 def test_neighbouring_pixels_are_alike_as_in_photographs():

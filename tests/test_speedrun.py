@@ -1345,6 +1345,23 @@ def test_in_turns():
     assert [len(part) for part in found] == [3, 3] and len(told) == 6
 
 
+@pytest.mark.parametrize("calls, kept", [(5, 2), (4, 2), (3, 1), (1, None)])
+def test_in_turns_keeps_what_all_have_done_when_it_is_stopped(calls, kept):
+    told = []
+
+    def tell(result):
+        told.append(result)
+        if len(told) == calls:
+            raise KeyboardInterrupt
+
+    runs = [Fake("a", []), Fake("b", [])]
+    if kept is None:
+        with pytest.raises(KeyboardInterrupt):
+            measure.in_turns(runs, 9, 0, tell)
+    else:
+        assert [len(part) for part in measure.in_turns(runs, 9, 0, tell)] == [kept, kept]
+
+
 def test_a_row_says_what_was_measured(monkeypatch):
     run = ready("doubtful images only")
     results = [Result(0.9, 2.0, 0.5, 0.25), Result(0.8, 4.0, 0.5, 0.25)]

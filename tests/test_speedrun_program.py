@@ -13,6 +13,7 @@ from micro.speedrun import __main__ as program
 from micro.speedrun.clock import Result
 from micro.speedrun.ladder import BASELINE, LADDER, names, recipe, shrink
 from micro.speedrun.measure import t_test
+from tests import course
 from tests.tensors import one_thread  # noqa: F401 (a fixture is used by being there)
 from tests.test_speedrun import tiny
 
@@ -36,12 +37,7 @@ def save(images, name="i.npz"):
 
 @pytest.fixture
 def do(capsys):
-    """Run the program: (exit code, stdout, stderr)."""
-    def do(*words):
-        capsys.readouterr()
-        code = program.main([str(word) for word in words])
-        return code, *capsys.readouterr()
-    return do
+    return course.runner(program.main, capsys)
 
 
 class FakeRun:

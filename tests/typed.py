@@ -13,6 +13,12 @@ WATCH = (
     "        self.seen.append((func, args))\n"
     "        return func(*args, **(kwargs or {}))\n")
 
+# What some answers to 08_9 begin with: the best way to cut a word.
+BEST = (
+    "def best(word, logp):\n    if not word:\n        return 0\n"
+    "    return max(logp[word[:k]] + best(word[k:], logp)\n"
+    "               for k in range(1, len(word) + 1) if word[:k] in logp)\n\n")
+
 TYPED = {
     "01_1": [("def central_slope(f, x, h=1e-5):\n    return (f(x + h) - f(x)) / h", "one side"),
              ("def central_slope(f, x, h=1e-5):\n    return (f(x + h) - f(x - h)) / 2 * h", "2 * h"),
@@ -469,23 +475,17 @@ TYPED = {
               "        rest = {t: p for t, p in logp.items() if t != gone}\n"
               "        return round(sum(n * best(w, rest) for w, n in words.items()), 9)\n"
               "    return min((t for t in logp if len(t) > 1), key=lambda t: (-score(t), t))", "longest token"),
-             ("def best(word, logp):\n    if not word:\n        return 0\n"
-              "    return max(logp[word[:k]] + best(word[k:], logp)\n"
-              "               for k in range(1, len(word) + 1) if word[:k] in logp)\n\n"
+             (BEST +
               "def least_needed(words, logp):\n    def score(gone):\n"
               "        rest = {t: p for t, p in logp.items() if t != gone}\n"
               "        return round(sum(best(w, rest) for w in words), 9)\n"
               "    return min((t for t in logp if len(t) > 1), key=lambda t: (-score(t), t))", "as often as it occurs"),
-             ("def best(word, logp):\n    if not word:\n        return 0\n"
-              "    return max(logp[word[:k]] + best(word[k:], logp)\n"
-              "               for k in range(1, len(word) + 1) if word[:k] in logp)\n\n"
+             (BEST +
               "def least_needed(words, logp):\n    def score(gone):\n"
               "        rest = {t: p for t, p in logp.items() if t != gone}\n"
               "        return round(sum(n * best(w, rest) for w, n in words.items()), 9)\n"
               "    return max((t for t in logp if len(t) > 1), key=score)", "not the first in the dictionary"),
-             ("def best(word, logp):\n    if not word:\n        return 0\n"
-              "    return max(logp[word[:k]] + best(word[k:], logp)\n"
-              "               for k in range(1, len(word) + 1) if word[:k] in logp)\n\n"
+             (BEST +
               "def least_needed(words, logp):\n    def score(gone):\n"
               "        rest = {t: p for t, p in logp.items() if t != gone}\n"
               "        return round(sum(n * best(w, rest) for w, n in words.items()), 9)\n"

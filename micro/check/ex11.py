@@ -4,9 +4,9 @@ from torch import nn
 
 from micro.check import Verdict
 from micro.check.ex08 import Shown
-from micro.check.ex11_more import Fresh, draw, ex11_6, ex11_7, shuffled  # noqa: F401 (6 to 8)
+from micro.check.ex11_more import ex11_6, ex11_7  # noqa: F401
 from micro.check.ex11_price import ex11_8  # noqa: F401
-from micro.check.parts import bell, shapes
+from micro.check.parts import Fresh, bell, draw, shapes, shuffled
 
 
 def kind(x):

@@ -1,7 +1,5 @@
 """The exercises 6 and 7 of notebook 11: waits for the GPU, the seconds of a run."""
-import itertools
 import math
-from dataclasses import dataclass, field
 from inspect import signature
 
 import torch
@@ -9,58 +7,9 @@ import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from micro.check import Exercise, Verdict, same, short
+from micro.check import short
 from micro.check.ex08 import Places, Shown
-
-
-def draw(g, low, high):
-    """A whole number from low to high, both included, from the generator g."""
-    return int(torch.randint(low, high + 1, (), generator=g))
-
-
-def shuffled(g, values):
-    return [values[k] for k in torch.randperm(len(values), generator=g)]
-
-
-def kept(x):
-    """What an answer must leave as it is in an argument: something that `same` can compare later."""
-    if isinstance(x, torch.Tensor):
-        return x.detach().clone()
-    if isinstance(x, torch.nn.Module):
-        return {"training": x.training} | {name: t.clone() for name, t in x.state_dict().items()}
-    return list(x) if isinstance(x, list) else None
-
-
-@dataclass
-class Fresh(Exercise):
-    """An exercise with new inputs, make(generator), for every answer; an answer that changes them is told so."""
-
-    cases: list = field(default_factory=list)
-    make: object = None
-
-    def __post_init__(self):
-        self.seeds, self.changed = itertools.count(1), set()
-        self.cases = self.make(torch.Generator().manual_seed(0))
-
-    def run(self, fn, case, context):
-        def watched(*args):
-            before = [kept(a) for a in args]
-            out = fn(*args)
-            self.changed |= {name for name, a, old in zip(signature(self.answer).parameters, args, before)
-                             if not same(kept(a), old, 0)}
-            return out
-        return super().run(watched, case, context)
-
-    def judge(self, fn, *context):
-        self.cases, self.changed = self.make(torch.Generator().manual_seed(next(self.seeds))), set()
-        verdict, names = super().judge(fn, *context), " and ".join(sorted(self.changed))
-        if not names or verdict.kind in ("error", "not done"):
-            return verdict
-        if verdict.kind == "right":
-            return Verdict("mistake", f"{self.name}: the result is right, but your function changes {names}, which "
-                                      "others still need: work on a copy")
-        return Verdict(verdict.kind, f"{verdict.text}; and your function changes {names}: work on a copy")
-
+from micro.check.parts import Fresh, draw, shuffled
 
 # -- 6: waits for the GPU ---------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from collections import namedtuple
 
 from micro.check import short
 from micro.check.ex08 import Places, Shown
-from micro.check.ex11_more import Fresh, draw, shuffled
+from micro.check.parts import Fresh, draw, shuffled
 
 IDEAS = ("half precision", "a small net", "whitening", "identity start", "lookahead", "six views", "Muon", "one launch")
 _Made = namedtuple("Recipe", "top without")  # what stands for a recipe here

@@ -1,11 +1,13 @@
-"""Exercises that ask for several results at once, each judged on its own; and cases for gradients."""
+"""Exercises that ask for several results at once, each judged on its own; that get new inputs each time; and cases."""
 import copy
+import itertools
 import traceback
 from dataclasses import dataclass, field
+from inspect import signature
 
 import torch
 
-from micro.check import Exercise, Verdict
+from micro.check import Exercise, Verdict, same
 
 EPS = 1e-5  # what the notebooks add to a variance
 
@@ -109,3 +111,52 @@ class Parts(Exercise):
         print(*verdicts, sep="\n")
         if sum(v.kind not in ("right", "not done") for v in verdicts) > 1:
             print("Mend the first ✘ first: later parts may build on it.")
+
+
+def draw(g, low, high):
+    """A whole number from low to high, both included, from the generator g."""
+    return int(torch.randint(low, high + 1, (), generator=g))
+
+
+def shuffled(g, values):
+    return [values[k] for k in torch.randperm(len(values), generator=g)]
+
+
+def kept(x):
+    """What an answer must leave as it is in an argument: something that `same` can compare later."""
+    if isinstance(x, torch.Tensor):
+        return x.detach().clone()
+    if isinstance(x, torch.nn.Module):
+        return {"training": x.training} | {name: t.clone() for name, t in x.state_dict().items()}
+    return list(x) if isinstance(x, list) else None
+
+
+@dataclass
+class Fresh(Exercise):
+    """An exercise with new inputs, make(generator), for every answer; an answer that changes them is told so."""
+
+    cases: list = field(default_factory=list)
+    make: object = None
+
+    def __post_init__(self):
+        self.seeds, self.changed = itertools.count(1), set()
+        self.cases = self.make(torch.Generator().manual_seed(0))
+
+    def run(self, fn, case, context):
+        def watched(*args):
+            before = [kept(a) for a in args]
+            out = fn(*args)
+            self.changed |= {name for name, a, old in zip(signature(self.answer).parameters, args, before)
+                             if not same(kept(a), old, 0)}
+            return out
+        return super().run(watched, case, context)
+
+    def judge(self, fn, *context):
+        self.cases, self.changed = self.make(torch.Generator().manual_seed(next(self.seeds))), set()
+        verdict, names = super().judge(fn, *context), " and ".join(sorted(self.changed))
+        if not names or verdict.kind in ("error", "not done"):
+            return verdict
+        if verdict.kind == "right":
+            return Verdict("mistake", f"{self.name}: the result is right, but your function changes {names}, which "
+                                      "others still need: work on a copy")
+        return Verdict(verdict.kind, f"{verdict.text}; and your function changes {names}: work on a copy")

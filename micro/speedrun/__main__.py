@@ -20,10 +20,6 @@ from micro.train import device
 RESULTS = Path(__file__).parents[2] / "data" / "results" / "speedrun.json"
 
 
-class Problem(Exception):
-    """What one sentence explains."""
-
-
 def parser():
     top = argparse.ArgumentParser(
         prog="python -m micro.speedrun", formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -54,7 +50,7 @@ def values(fields):
     for field in fields:
         name, equals, value = field.partition("=")
         if not equals or name not in known:
-            raise Problem(f"--set {field}: say FIELD=VALUE, FIELD one of {', '.join(known)}.")
+            raise ValueError(f"--set {field}: say FIELD=VALUE, FIELD one of {', '.join(known)}.")
         try:
             found[name] = literal_eval(value)
         except (ValueError, SyntaxError):
@@ -64,7 +60,7 @@ def values(fields):
 
 def load(args):
     if args.data and args.cifar100:
-        raise Problem("--data and --cifar100 exclude each other: say one of them.")
+        raise ValueError("--data and --cifar100 exclude each other: say one of them.")
     if args.data:
         images = load_images(args.data, args.source or args.data.name)
     else:
@@ -92,7 +88,7 @@ def main(argv=None):
     args = parser().parse_args(argv)
     try:
         return go(args)
-    except (Problem, ValueError, OSError) as problem:
+    except (ValueError, OSError) as problem:
         print(f"python -m micro.speedrun: {problem}", file=sys.stderr)
         return 2
 
@@ -102,12 +98,12 @@ def go(args):
     try:
         here = device()
     except RuntimeError as error:
-        raise Problem(str(error)) from None
+        raise ValueError(str(error)) from None
     if here.type != "cuda" and not args.small:
-        raise Problem("there is no CUDA GPU here, and a full run would take an hour on a processor core: "
-                      "say --small for the miniature, or run this where there is a GPU.")
+        raise ValueError("there is no CUDA GPU here, and a full run would take an hour on a processor core: "
+                         "say --small for the miniature, or run this where there is a GPU.")
     if args.runs < 0 or args.rung_runs < 1:
-        raise Problem("--runs must be at least 0 and --rung-runs at least 1.")
+        raise ValueError("--runs must be at least 0 and --rung-runs at least 1.")
     for name in [args.final, *args.rung]:
         recipe(name, **changes)  # a name that no rung has stops us here, not after ten minutes
     usual = here.type == "cuda" and not (args.small or args.tune or args.data or args.cifar100 or changes)
@@ -163,7 +159,7 @@ def claim(args, ready, place, path):
     summary = {"name": final["source"], "final": final, "baseline": base, "ratio_of_times": ratio}
     print(f"{ratio:.3f} of the baseline's time; accuracy {100 * final['accuracy']['mean']:.2f}% "
           f"against {100 * base['accuracy']['mean']:.2f}%")
-    if args.runs > 1:
+    if final["n"] > 1:
         t, p = measure.t_test(final["accuracies"], 0.94)
         summary["t_test_against_94"] = {"t": None if math.isnan(t) else t, "p": None if math.isnan(p) else p}
         print(f"one-sided t-test against 94%: t = {t:.2f}, p = {p:.3g}; "

@@ -158,12 +158,21 @@ def several(run, n, minutes=math.inf, first_seed=0, tell=lambda result: None):
 
 
 def in_turns(runs, n, first_seed=0, tell=lambda result: None):
-    """n Results of each run, taken in turns, so that a warm or a busy moment of the chip meets all alike."""
+    """n Results of each run, taken in turns, so that a warm or a busy moment of the chip meets all alike.
+
+    Ctrl-C ends it: what every run has done by then is returned, if it is anything.
+    """
     results = [[] for _ in runs]
-    for k in range(n):
-        for run, found in zip(runs, results):
-            found.append(run.once(first_seed + k))
-            tell(found[-1])
+    try:
+        for k in range(n):
+            for run, found in zip(runs, results):
+                found.append(run.once(first_seed + k))
+                tell(found[-1])
+    except KeyboardInterrupt:
+        done = len(results[-1])
+        if not done:
+            raise
+        return [found[:done] for found in results]
     return results
 
 

@@ -21,7 +21,8 @@ class Prepared(Dataset):
     def __getitem__(self, i):
         # PyTorch's random numbers and not NumPy's: each worker gets its own seed for them.
         dy, dx = torch.randint(-self.shift, self.shift + 1, (2,)).tolist()
-        wide = np.pad(self.images[i], ((self.shift, self.shift), (self.shift, self.shift), (0, 0)), mode="reflect")
+        edge = (self.shift, self.shift)
+        wide = np.pad(self.images[i], (edge, edge, (0, 0)), mode="reflect")
         S = self.images.shape[1]
         x = wide[self.shift + dy:, self.shift + dx:][:S, :S]
         if torch.rand(()) < 0.5:
