@@ -18,7 +18,7 @@ for your own projects:
 
     micro.engine   Value, a scalar with reverse-mode autodiff                              (notebook 01)
     micro.nn       Neuron, Layer and MLP made of Values                                    (notebook 01)
-    micro.layers   Linear, BatchNorm1d, Tanh, ... equal to their torch.nn twins            (notebooks 04, 06)
+    micro.layers   Linear, the norms, gates, ... equal to their torch.nn twins         (notebooks 04, 06, 09)
     micro.wavenet  CausalConv, GatedBlock and WaveNet, with fast generation                (notebook 06)
     micro.gpt      GPT, generate(), and `python -m micro.gpt`, which trains on any text    (notebook 07)
     micro.bpe      byte pair encoding up to GPT-4's, and `python -m micro.bpe`             (notebook 08)

@@ -1,5 +1,6 @@
 """The torch layers of notebook 04: Linear, BatchNorm1d, Tanh, Embedding, Flatten, Sequential.
 Of notebook 06: FlattenConsecutive and FeaturesLast, for sequences (B, T, C) with the features last.
+Of notebook 09: the norms (in norms.py) and GatedFeedForward (in gated.py).
 
 Every formula is written out on tensors. `nn.Module` only keeps the books: it finds parameters and
 buffers, switches train()/eval(), moves, copies and saves. Names and layouts are those of the twin
@@ -10,6 +11,9 @@ last digits can change with the number of threads, as nn.Linear's do: see `micro
 """
 import torch
 from torch import nn
+
+from micro.layers.gated import GatedFeedForward  # noqa: F401
+from micro.layers.norms import BatchRenorm, GroupNorm, LayerNorm, RMSNorm, normalize  # noqa: F401
 
 
 class Linear(nn.Module):
