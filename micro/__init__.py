@@ -8,6 +8,8 @@ Lower floor, helpers. They keep plots and plumbing out of the way and hide nothi
     micro.draw      draw_dot(): the computation graph behind a scalar, as a picture
     micro.flow      draw_flow(): which tensor comes from which, with shapes, and the gradients' way back
     micro.plot      the figures of the course in one style: loss curves, decision boundaries, bigram counts
+    micro.grids     cubes() and numbers(): small tensors as pictures
+    micro.compare   verdict(): is one kind better than another over several seeds, or is that noise?
     micro.train     seed(), threads(), device(); the training loop fit(), find_lr() and split_loss()
     micro.bar       progress(), a bar that leaves nothing behind
     micro.diagnose  diagnose(): any torch model read like a dashboard
