@@ -60,7 +60,7 @@ def test_against_prints_every_other_kind_or_those_named(capsys):
     assert [line.split()[0] for line in lines] == ["a", "c"]
     assert lines[0].split()[1:] == ["-0.1033", "±", "0.0033", "better"] and lines[1].endswith("no difference seen")
     against(RUNS, "a", ["b", "a"])
-    assert capsys.readouterr().out.split()[:2] == ["b", "+0.1033"]
+    assert capsys.readouterr().out.split() == ["b", "+0.1033", "±", "0.0033", "worse"]
 
 
 def test_dots_stand_in_order_from_the_top(ax):
@@ -96,6 +96,7 @@ def test_cubes_mark_what_is_marked():
     fig = cubes({"cube": mask, "table": mask[:, :, 0]}, title="two")
     cube, flat = fig.axes
     assert (cube.get_xlabel(), cube.get_ylabel(), cube.get_zlabel()) == ("channel", "example", "place")
+    assert [round(high) for _, high in (cube.get_xlim(), cube.get_ylim(), cube.get_zlim())] == [3, 2, 4]
     assert cube.get_title() == "cube" and fig._suptitle.get_text() == "two"
     colors = flat.collections[0].get_array().reshape(2, 3)
     assert colors.tolist() == [[1, 0, 0], [0, 0, 0]]                # row 0 is drawn last, at the top
