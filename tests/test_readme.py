@@ -73,6 +73,11 @@ def test_the_maps_results_are_those_recorded():
     mini = {name: 100 * row["accuracy"]["mean"] for name, row in recorded("speedrun_small")["rungs"].items()}
     assert f"{mini['Muon']:.1f}% of photographs where the plain small net has {mini['a small net']:.1f}%" in rows["11"]
     assert ("not yet measured" in TEXT) == (not (course.ROOT / "data" / "results" / "speedrun.json").exists())
+    zoo = recorded("layers")
+    behind = zoo["flat_norms"]["2"]["batch"]["loss"]["mean"] - zoo["flat_norms"]["2"]["layer"]["loss"]["mean"]
+    ahead = zoo["gated"]["GELU"]["loss"]["mean"] - zoo["gated"]["SwiGLU"]["loss"]["mean"]
+    assert f"in batches of two ends {behind:.2f} nats behind layer norm" in rows["09"]
+    assert f"a SwiGLU {ahead:.2f} ahead of a GELU of equal size" in rows["09"]
     tokens = recorded("bpe")
     assert f"OpenAI's tokens on {tokens['fuzz']['texts']:,} random texts" in rows["08"]
     assert tokens["fuzz"]["differ"] == 0

@@ -503,6 +503,342 @@ TYPED = {
              ("def least_needed(words, logp):\n    return min(logp.values())", "expected 'ewer'"),
              ("def least_needed(words, logp):\n    return words['the']", "KeyError"),
              ("def least_needed(words, logp):\n    found = min(logp)", "missing")],
+    "09_1": [("def company(layer, x, place):\n    x = x.detach().clone().requires_grad_()\n"
+              "    layer(x).sum().backward()\n    return x.grad != 0", "y[place] alone"),
+             ("def company(layer, x, place):\n    x = x.detach().clone().requires_grad_()\n"
+              "    torch.autograd.grad(layer(x).sum(), x)\n    return torch.ones_like(x) > 0", "True everywhere"),
+             ("def company(layer, x, place):\n    x = x.detach().clone().requires_grad_()\n"
+              "    return torch.autograd.grad(layer(x)[place], x)[0]", "the gradient itself"),
+             ("def company(layer, x, place):\n    x = x.detach().clone().requires_grad_()\n"
+              "    return torch.autograd.grad(layer(x)[place], x)[0] > 0", "not > 0"),
+             ("def company(layer, x, place):\n    x = x.detach().clone().requires_grad_()\n"
+              "    return torch.autograd.grad(layer(x)[place], x)[0] == 0", "other way round"),
+             ("def company(layer, x, place):\n    x = x.detach().clone().requires_grad_()\n"
+              "    return torch.autograd.grad(layer(x)[place[::-1]], x)[0] != 0", "in reverse"),
+             ("def company(layer, x, place):\n    y = layer(x)\n    moved = x.clone()\n    moved[place] += 0.1\n"
+              "    return layer(moved) != y", "depend on x[place]; asked"),
+             ("def company(layer, x, place):\n    return layer(x + 0.1) != layer(x)", "does not depend on x[0, 0, 0"),
+             ("import copy\ndef company(layer, x, place):\n    found = torch.zeros(x.shape, dtype=torch.bool)\n"
+              "    found[place] = True\n    return found", "only place itself"),
+             ("import copy\ndef company(layer, x, place):\n    x = x.detach().clone().requires_grad_()\n"
+              "    copy.deepcopy(layer)(x)[place].backward()\n    found = x.grad != 0\n"
+              "    found[place] = False\n    return found", "itself is missing"),
+             ("def company(layer, x, place):\n    x = x.detach().clone().requires_grad_()\n"
+              "    layer(x)[place].backward()\n    return x.grad != 0", "now have gradients"),
+             ("def company(layer, x, place):\n    x = x.detach().clone().requires_grad_()\n"
+              "    return torch.autograd.grad(layer(x)[place], x)[0] != 0", "changes layer"),
+             ("def company(layer, x, place):\n    x = x.detach().clone().requires_grad_()\n    layer.eval()\n"
+              "    return torch.autograd.grad(layer(x)[place], x)[0] != 0", "your answer is False at"),
+             ("import copy\ndef company(layer, x, place):\n    x.requires_grad_()\n"
+              "    copy.deepcopy(layer)(x)[place].backward()\n    return x.grad != 0", "x now requires a gradient"),
+             ("def company(layer, x, place):\n    x.requires_grad_()\n    layer(x)[place].backward()\n"
+              "    return x.grad != 0", "ask copies of both"),
+             ("import copy\ndef company(layer, x, place):\n    x = x.detach().clone().requires_grad_()\n"
+              "    copy.deepcopy(layer)(x)[list(place)].backward()\n    return x.grad != 0", "the whole tuple"),
+             ("import copy\ndef company(layer, x, place):\n    x = x.detach().clone().requires_grad_()\n"
+              "    copy.deepcopy(layer)(x)[place].backward()\n    return x.grad[place] != 0", "shape"),
+             ("def company(layer, x, place):\n    return [place]", "the type"),
+             ("def company(layer, x, place):\n    y = x[place]", "missing")],
+    "09_2": [("def fold(norm, linear):\n    bias = linear.weight @ norm.bias\n"
+              "    return linear.weight * norm.weight[:, None], bias + linear.bias", "on the rows"),
+             ("def fold(norm, linear):\n    return linear.weight * norm.weight, linear.bias", "norm.bias is missing"),
+             ("def fold(norm, linear):\n    b = 0 if linear.bias is None else linear.bias\n"
+              "    return linear.weight * norm.weight, linear.weight @ norm.bias * 0 + b", "norm.bias is missing"),
+             ("def fold(norm, linear):\n    return linear.weight * norm.weight, linear.weight @ norm.bias",
+              "linear.bias is missing"),
+             ("def fold(norm, linear):\n    b = 0 if linear.bias is None else linear.bias\n"
+              "    return linear.weight * norm.weight, b + norm.bias", "through the linear layer"),
+             ("def fold(norm, linear):\n    weight = linear.weight * norm.weight\n"
+              "    b = 0 if linear.bias is None else linear.bias\n    return weight, weight @ norm.bias + b",
+              "the gain does not multiply it"),
+             ("def fold(norm, linear):\n    b = 0 if linear.bias is None else linear.bias\n"
+              "    return linear.weight, linear.weight @ norm.bias + b", "gain is missing"),
+             ("def fold(norm, linear):\n    b = 0 if linear.bias is None else linear.bias\n"
+              "    return (linear.weight * norm.weight).T, linear.weight @ norm.bias + b", "transposed"),
+             ("def fold(norm, linear):\n    b = 0 if linear.bias is None else linear.bias\n"
+              "    return linear.weight * norm.weight[:, None], norm.bias + b", "on the rows"),
+             ("def fold(norm, linear):\n    b = 0 if linear.bias is None else linear.bias\n"
+              "    return linear.weight * norm.weight, linear.weight.T @ norm.bias + b", "without a transpose"),
+             ("def fold(norm, linear):\n    linear.weight.data *= norm.weight\n"
+              "    b = 0 if linear.bias is None else linear.bias\n"
+              "    return linear.weight, linear.weight / norm.weight @ norm.bias + b", "changes linear"),
+             ("def fold(norm, linear):\n    bias = linear.weight @ norm.bias + linear.bias\n"
+              "    return linear.weight * norm.weight, bias",
+              "may be None"),
+             ("def fold(norm, linear):\n    b = 0 if linear.bias is None else linear.bias\n"
+              "    return linear.weight * norm.weight, (linear.weight @ norm.bias + b)[:, None]", "size 1"),
+             ("def fold(norm, linear):\n    return linear.weight * norm.weight", "two results"),
+             ("def fold(norm, linear):\n    weight = linear.weight * norm.weight", "missing")],
+    "09_3": [("def pooled(means, variances, counts):\n    mean = means.mean(0)\n"
+              "    n = counts[:, None]\n    return mean, (n * (variances + (means - mean)**2)).sum(0) / n.sum()",
+              "the mean of the means"),
+             ("def pooled(means, variances, counts):\n    return means.mean(0), variances.mean(0)",
+              "the mean of the means and of the variances"),
+             ("def pooled(means, variances, counts):\n    mean = means.mean(0)\n"
+              "    return mean, (variances + (means - mean)**2).mean(0)", "counts play no part"),
+             ("def pooled(means, variances, counts):\n    share = (counts / counts.sum())[:, None]\n"
+              "    return (share * means).sum(0), (share * variances).sum(0)", "the mean of the variances"),
+             ("def pooled(means, variances, counts):\n    share = (counts / counts.sum())[:, None]\n"
+              "    return (share * means).sum(0), variances.mean(0)", "plain mean of the variances"),
+             ("def pooled(means, variances, counts):\n    share = (counts / counts.sum())[:, None]\n"
+              "    mean = (share * means).sum(0)\n    return mean, (variances + (means - mean)**2).mean(0)",
+              "counts play no part in the variance"),
+             ("def pooled(means, variances, counts):\n    share = (counts / counts.sum())[:, None]\n"
+              "    mean = (share * means).sum(0)\n"
+              "    return mean, (share * variances).sum(0) + ((means - mean)**2).mean(0)", "spread of the means"),
+             ("def pooled(means, variances, counts):\n    n = counts[:, None]\n"
+              "    mean = (n * means).sum(0) / n.sum()\n"
+              "    return mean, (n * (variances + (means - mean)**2)).sum(0)", "squares is not divided"),
+             ("def pooled(means, variances, counts):\n    n = counts[:, None]\n    mean = (n * means).sum(0)\n"
+              "    return mean, (n * (variances + (means - mean)**2)).sum(0)", "the means is not divided"),
+             ("def pooled(means, variances, counts):\n    n = counts[:, None]\n"
+              "    mean = (n * means).sum(0) / n.sum()\n"
+              "    return mean, (n * (variances + (means - mean)**2)).sum(0) / (n.sum() - 1)", "less 1"),
+             ("def pooled(means, variances, counts):\n    n = counts[:, None]\n"
+              "    mean = (n * means).sum(0) / n.sum()\n"
+              "    return mean, ((n - 1) * variances + n * (means - mean)**2).sum(0) / n.sum()", "(counts − 1) times"),
+             ("def pooled(means, variances, counts):\n    share = (counts / counts.sum())[:, None]\n"
+              "    mean = (share * means).sum(0)\n"
+              "    return mean, (share * (variances + means**2)).sum(0) - mean**2", "near 1e8"),
+             ("def pooled(means, variances, counts):\n    share = (counts / counts.sum())[:, None]\n"
+              "    mean = (share * means).sum(0)\n    return mean, (share * (variances + means**2)).sum(0)",
+              "the square of the mean has to go"),
+             ("def pooled(means, variances, counts):\n    share = (counts / counts.sum())[:, None].float()\n"
+              "    mean = (share * means.float()).sum(0)\n"
+              "    return mean, (share * (variances + (means.float() - mean)**2)).sum(0)", "stay in float64"),
+             ("def pooled(means, variances, counts):\n    share = (counts / counts.sum())[:, None]\n"
+              "    mean = (share * means).sum(0)\n    means -= mean\n"
+              "    return mean, (share * (variances + means**2)).sum(0)", "changes means"),
+             ("def pooled(means, variances, counts):\n    share = counts / counts.sum()\n"
+              "    return (share * means).sum(0), (share * variances).sum(0)", "counts[:, None]"),
+             ("def pooled(means, variances, counts):\n    n = counts[:, None]\n"
+              "    return (n * means).sum() / n.sum(), (n * variances).sum() / n.sum()", "summed too far"),
+             ("def pooled(means, variances, counts):\n    return counts @ means / counts.sum()", "two results"),
+             ("def pooled(means, variances, counts):\n    mean = means.mean(0)", "missing")],
+    "09_4": [("def gelu_slope(x):\n    return (1 + torch.erf(x / math.sqrt(2))) / 2", "Φ(x) alone"),
+             ("def gelu_slope(x):\n    return x * torch.exp(-x**2 / 2) / math.sqrt(2 * math.pi)", "x φ(x) alone"),
+             ("def gelu_slope(x):\n    area = (1 + torch.erf(x / math.sqrt(2))) / 2\n"
+              "    return area + x * torch.exp(-x**2 / 2)", "whole area under the bell"),
+             ("def gelu_slope(x):\n    area = (1 + torch.erf(x)) / 2\n"
+              "    return area + x * torch.exp(-x**2 / 2) / math.sqrt(2 * math.pi)", "not erf(x)"),
+             ("def gelu_slope(x):\n    area = 1 + torch.erf(x / math.sqrt(2))\n"
+              "    return area + x * torch.exp(-x**2 / 2) / math.sqrt(2 * math.pi)", "*half*"),
+             ("def gelu_slope(x):\n    area = (1 + torch.erf(x / math.sqrt(2))) / 2\n"
+              "    return area + torch.exp(-x**2 / 2) / math.sqrt(2 * math.pi)", "multiplied by x"),
+             ("def gelu_slope(x):\n    area = (1 + torch.erf(x / math.sqrt(2))) / 2\n"
+              "    return area + x * torch.exp(-x**2 / 2) / (2 * math.pi)", "the root is missing"),
+             ("def gelu_slope(x):\n    area = (1 + torch.erf(x / math.sqrt(2))) / 2\n"
+              "    return area + x * torch.exp(x**2 / 2) / math.sqrt(2 * math.pi)", "the minus"),
+             ("def gelu_slope(x):\n    c = math.sqrt(2 / math.pi)\n    t = torch.tanh(c * (x + 0.044715 * x**3))\n"
+              "    return 0.5 * (1 + t) + 0.5 * x * (1 - t**2) * c * (1 + 3 * 0.044715 * x**2)", "with tanh"),
+             ("def gelu_slope(x):\n    s = torch.sigmoid(1.702 * x)\n    return s + 1.702 * x * s * (1 - s)", "1.702"),
+             ("def gelu_slope(x):\n    s = torch.sigmoid(x)\n    return s + x * s * (1 - s)", "SiLU"),
+             ("def gelu_slope(x):\n    return F.gelu(x)", "GELU itself"),
+             ("def gelu_slope(x):\n    return (F.gelu(x + 1e-3) - F.gelu(x - 1e-3)) / 2e-3", "almost"),
+             ("def gelu_slope(x):\n    area = (1 + torch.erf(x / torch.tensor(2.0).sqrt())) / 2\n"
+              "    return area + x * torch.exp(-x**2 / 2) / torch.tensor(2 * math.pi).sqrt()", "7 digits"),
+             ("def gelu_slope(x):\n    x = x.clone().requires_grad_()\n    F.gelu(x).sum().backward()\n"
+              "    return x.grad", "switches autograd off"),
+             ("def gelu_slope(x):\n    return ((1 + torch.erf(x / math.sqrt(2))) / 2).sum()", "shape"),
+             ("def gelu_slope(x):\n    area = torch.erf(x)", "missing")],
+    "09_5": [("def gated_width(dim, hidden, multiple):\n    return multiple * max(1, round(8 * dim / 3 / multiple))",
+              "8/3 dim"),
+             ("def gated_width(dim, hidden, multiple):\n    return multiple * max(1, round(hidden / 2 / multiple))",
+              "half is too little"),
+             ("def gated_width(dim, hidden, multiple):\n    return multiple * max(1, round(hidden * 1.5 / multiple))",
+              "smaller, 2/3"),
+             ("def gated_width(dim, hidden, multiple):\n    return 2 * hidden // 3 // multiple * multiple",
+              "rounded down"),
+             ("def gated_width(dim, hidden, multiple):\n    h = int(2 * hidden / 3)\n"
+              "    return multiple * ((h + multiple - 1) // multiple)", "rounded up"),
+             ("def gated_width(dim, hidden, multiple):\n    return round(2 * hidden / 3)", "not rounded to a multiple"),
+             ("def gated_width(dim, hidden, multiple):\n    return 2 * hidden / 3", "nor an int"),
+             ("def gated_width(dim, hidden, multiple):\n    return round(2 * hidden / 3 / multiple)",
+              "how many multiples"),
+             ("def gated_width(dim, hidden, multiple):\n    h = 2 * hidden / 3\n"
+              "    return float(multiple * max(1, round(h / multiple)))", "a float"),
+             ("def gated_width(dim, hidden, multiple):\n    return multiple * round(2 * hidden / 3 / multiple)",
+              "at least one multiple"),
+             ("def gated_width(dim, hidden, multiple):\n    return multiple * max(1, round(hidden / multiple))",
+              "the plain width"),
+             ("def gated_width(dim, hidden, multiple):\n    return torch.tensor(hidden)", "the type"),
+             ("def gated_width(dim, hidden, multiple):\n    return hidden * \"2\" / 3", "TypeError"),
+             ("def gated_width(dim, hidden, multiple):\n    h = 2 * hidden / 3", "missing")],
+    "09_6": [("def drop(x, p, training, generator):\n    if not training:\n        return x\n"
+              "    return x * (torch.rand(x.shape, generator=generator) >= p)", "not scaled"),
+             ("def drop(x, p, training, generator):\n    if not training:\n        return x\n"
+              "    return x * (torch.rand(x.shape, generator=generator) >= p) * (1 - p)", "not multiplied"),
+             ("def drop(x, p, training, generator):\n    if not training:\n        return x\n"
+              "    return x * (torch.rand(x.shape, generator=generator) >= p) / p", "not by p"),
+             ("def drop(x, p, training, generator):\n    if not training:\n        return x\n"
+              "    return x * (torch.rand(x.shape, generator=generator) < p) / p", "not to stay; and"),
+             ("def drop(x, p, training, generator):\n    if not training:\n        return x\n"
+              "    return x * (torch.rand(x.shape, generator=generator) < p) / (1 - p)", "dropped, not to stay"),
+             ("def drop(x, p, training, generator):\n    if not training:\n        return x\n"
+              "    return x * (torch.rand(x.shape, generator=generator) >= p) / (1 - p)", "nan"),
+             ("def drop(x, p, training, generator):\n    if not training:\n        return x\n"
+              "    return x * (torch.rand(x.shape, generator=generator) >= p) * (1 / (1 - p))", "ZeroDivisionError"),
+             ("def drop(x, p, training, generator):\n    stay = torch.rand(x.shape, generator=generator) >= p\n"
+              "    return x * stay / max(1 - p, 1e-9)", "in eval mode nothing is dropped"),
+             ("def drop(x, p, training, generator):\n    stay = torch.rand(x.shape, generator=generator) >= p\n"
+              "    return x * stay if training else x * (1 - p)", "scaled in eval mode, not in training"),
+             ("def drop(x, p, training, generator):\n    x = x / (1 - p) if p < 1 else 0 * x\n"
+              "    if training:\n        x = x * (torch.rand(x.shape, generator=generator) >= p)\n    return x",
+              "only what stays in training"),
+             ("def drop(x, p, training, generator):\n    if not training or p == 0:\n        return x\n"
+              "    stay = torch.rand(len(x), generator=generator) >= p\n"
+              "    stay = stay.view(-1, *[1] * (x.dim() - 1))\n    return x * stay / max(1 - p, 1e-9)", "row"),
+             ("def drop(x, p, training, generator):\n    if not training:\n        return x\n"
+              "    stay = torch.rand(x.shape[:-1], generator=generator) >= p\n"
+              "    return x * stay[..., None] / max(1 - p, 1e-9)", "a whole row"),
+             ("def drop(x, p, training, generator):\n    if not training:\n        return x\n"
+              "    return x * (torch.rand(x.shape[1:], generator=generator) >= p) / (1 - p)", "same mask"),
+             ("def drop(x, p, training, generator):\n    if not training:\n        return x\n"
+              "    return x * (torch.rand(x.shape) >= p) / max(1 - p, 1e-9)", "generator is not used"),
+             ("def drop(x, p, training, generator):\n    return F.dropout(x, p, training)", "generator is not used"),
+             ("def drop(x, p, training, generator):\n    if not training:\n        return x\n"
+              "    g = torch.Generator().manual_seed(42)\n"
+              "    return x * (torch.rand(x.shape, generator=g) >= p) / max(1 - p, 1e-9)", "same for every generator"),
+             ("def drop(x, p, training, generator):\n    if not training:\n        return x\n"
+              "    x[torch.rand(x.shape, generator=generator) < p] = 0\n    return x / max(1 - p, 1e-9)", "changes x"),
+             ("def drop(x, p, training, generator):\n    if not training:\n        return x\n"
+              "    stay = (torch.rand(x.shape, generator=generator) >= p).float()\n"
+              "    return x * stay / max(1 - p, 1e-9)", "type in training"),
+             ("def drop(x, p, training, generator):\n    if not training:\n        return x\n"
+              "    stay = torch.rand(x.shape, generator=generator) >= 1 - (1 - p)**2\n"
+              "    return x * stay / max(1 - p, 1e-9)", "zeros in training"),
+             ("def drop(x, p, training, generator):\n    if not training:\n        return x\n"
+              "    return x[torch.rand(x.shape, generator=generator) >= p] / max(1 - p, 1e-9)", "shape in training"),
+             ("def drop(x, p, training, generator):\n    if not training:\n        return\n    return x", "missing"),
+             ("def drop(x, p, training, generator):\n    return x", "nothing is dropped in training"),
+             ("def drop(x, p, training, generator):\n    stay = torch.rand(x.shape) >= p", "missing")],
+    "09_7": [("def missing(size, kernel, stride, padding, dilation):\n    return stride - 1", "often it is less"),
+             ("def missing(size, kernel, stride, padding, dilation):\n    return size % stride", "leaves out kernel"),
+             ("def missing(size, kernel, stride, padding, dilation):\n"
+              "    return (size - dilation * (kernel - 1) - 1) % stride", "padding plays no part"),
+             ("def missing(size, kernel, stride, padding, dilation):\n"
+              "    return (size + padding - dilation * (kernel - 1) - 1) % stride", "on both sides"),
+             ("def missing(size, kernel, stride, padding, dilation):\n"
+              "    return (size + 2 * padding - kernel) % stride", "dilation plays no part"),
+             ("def missing(size, kernel, stride, padding, dilation):\n"
+              "    return (size + 2 * padding - dilation * kernel) % stride", "not dilation · kernel"),
+             ("def missing(size, kernel, stride, padding, dilation):\n"
+              "    return (size + 2 * padding - dilation * (kernel - 1)) % stride", "off by one"),
+             ("def missing(size, kernel, stride, padding, dilation):\n    reach = dilation * (kernel - 1) + 1\n"
+              "    m = (size + 2 * padding - reach) // stride + 1\n    return (m - 1) * stride - 2 * padding + reach",
+              "what it lacks"),
+             ("def missing(size, kernel, stride, padding, dilation):\n    reach = dilation * (kernel - 1) + 1\n"
+              "    return (size + 2 * padding - reach) // stride + 1", "that is m"),
+             ("def missing(size, kernel, stride, padding, dilation):\n    reach = dilation * (kernel - 1) + 1\n"
+              "    m = (size + 2 * padding - reach) // stride + 1\n"
+              "    return (m - 1) * stride - 2 * padding + reach - size", "sign is wrong"),
+             ("def missing(size, kernel, stride, padding, dilation):\n    reach = dilation * (kernel - 1) + 1\n"
+              "    m = (size + 2 * padding - reach) / stride + 1\n"
+              "    return size - ((m - 1) * stride - 2 * padding + reach)", "in some of them"),
+             ("def missing(size, kernel, stride, padding, dilation):\n    reach = dilation * (kernel - 1) + 1\n"
+              "    m = math.floor((size + 2 * padding - reach) / stride) + 1\n"
+              "    return float(size - ((m - 1) * stride - 2 * padding + reach))", "a float"),
+             ("def missing(size, kernel, stride, padding, dilation):\n"
+              "    return str((size + 2 * padding - dilation * (kernel - 1) - 1) % stride)", "the type"),
+             ("def missing(size, kernel, stride, padding, dilation):\n    return size % (stride - 1 - dilation[0])",
+              "TypeError"),
+             ("def missing(size, kernel, stride, padding, dilation):\n    m = size // stride", "missing")],
+    "09_8": [("def resize_matrix(n, m, align_corners):\n    M = torch.zeros(m, n, dtype=torch.double)\n"
+              "    for i in range(m):\n        if not align_corners:\n"
+              "            s = i * (n - 1) / (m - 1) if m > 1 else 0.0\n        else:\n"
+              "            s = max((i + 0.5) * n / m - 0.5, 0.0)\n        j = math.floor(s)\n"
+              "        M[i, j] += 1 - (s - j)\n        M[i, min(j + 1, n - 1)] += s - j\n    return M",
+              "are exchanged"),
+             ("def resize_matrix(n, m, align_corners):\n    M = torch.zeros(m, n, dtype=torch.double)\n"
+              "    for i in range(m):\n        if align_corners:\n"
+              "            s = i * (n - 1) / (m - 1) if m > 1 else 0.0\n        else:\n"
+              "            s = i * (n - 1) / (m - 1) if m > 1 else 0.0\n        j = math.floor(s)\n"
+              "        M[i, j] += 1 - (s - j)\n        M[i, min(j + 1, n - 1)] += s - j\n    return M",
+              "the way of True"),
+             ("def resize_matrix(n, m, align_corners):\n    M = torch.zeros(m, n, dtype=torch.double)\n"
+              "    for i in range(m):\n        if align_corners:\n"
+              "            s = max((i + 0.5) * n / m - 0.5, 0.0)\n        else:\n"
+              "            s = max((i + 0.5) * n / m - 0.5, 0.0)\n        j = math.floor(s)\n"
+              "        M[i, j] += 1 - (s - j)\n        M[i, min(j + 1, n - 1)] += s - j\n    return M",
+              "the way of False"),
+             ("def resize_matrix(n, m, align_corners):\n    M = torch.zeros(m, n, dtype=torch.double)\n"
+              "    for i in range(m):\n        if align_corners:\n"
+              "            s = i * (n - 1) / (m - 1) if m > 1 else 0.0\n        else:\n"
+              "            s = i * n / m\n        j = math.floor(s)\n        M[i, j] += 1 - (s - j)\n"
+              "        M[i, min(j + 1, n - 1)] += s - j\n    return M",
+              "the middle of a pixel"),
+             ("def resize_matrix(n, m, align_corners):\n    M = torch.zeros(m, n, dtype=torch.double)\n"
+              "    for i in range(m):\n        if align_corners:\n"
+              "            s = i * (n - 1) / (m - 1) if m > 1 else 0.0\n        else:\n"
+              "            s = (i + 0.5) * n / m - 0.5\n        j = int(s)\n        M[i, j] += 1 - (s - j)\n"
+              "        M[i, min(j + 1, n - 1)] += s - j\n    return M",
+              "negative weights"),
+             ("def resize_matrix(n, m, align_corners):\n    M = torch.zeros(m, n, dtype=torch.double)\n"
+              "    for i in range(m):\n        if align_corners:\n"
+              "            s = i * (n - 1) / (m - 1) if m > 1 else 0.0\n        else:\n"
+              "            s = (i + 0.5) * n / m - 0.5\n        j = math.floor(s)\n"
+              "        M[i, j] += 1 - (s - j)\n        M[i, min(j + 1, n - 1)] += s - j\n    return M",
+              "takes −1 for the last"),
+             ("def resize_matrix(n, m, align_corners):\n    M = torch.zeros(m, n, dtype=torch.double)\n"
+              "    for i in range(m):\n        if align_corners:\n            s = i * n / m\n        else:\n"
+              "            s = max((i + 0.5) * n / m - 0.5, 0.0)\n        j = math.floor(s)\n"
+              "        M[i, j] += 1 - (s - j)\n        M[i, min(j + 1, n - 1)] += s - j\n    return M",
+              "between the places"),
+             ("def resize_matrix(n, m, align_corners):\n    M = torch.zeros(m, n, dtype=torch.double)\n"
+              "    for i in range(m):\n        if align_corners:\n"
+              "            s = i * (n - 1) / (m - 1) if m > 1 else 0.0\n        else:\n"
+              "            s = max((i + 0.5) * n / m - 0.5, 0.0)\n        j = math.floor(s)\n"
+              "        M[i, j] = 1 - (s - j)\n        M[i, min(j + 1, n - 1)] = s - j\n    return M",
+              "+= and not ="),
+             ("def resize_matrix(n, m, align_corners):\n    M = torch.zeros(m, n, dtype=torch.double)\n"
+              "    for i in range(m):\n        if align_corners:\n"
+              "            s = i * (n - 1) / (m - 1) if m > 1 else 0.0\n        else:\n"
+              "            s = max((i + 0.5) * n / m - 0.5, 0.0)\n        j = math.floor(s)\n"
+              "        M[i, j] += s - j\n        M[i, min(j + 1, n - 1)] += 1 - (s - j)\n    return M",
+              "weights are exchanged"),
+             ("def resize_matrix(n, m, align_corners):\n    M = torch.zeros(m, n, dtype=torch.double)\n"
+              "    for i in range(m):\n        if align_corners:\n"
+              "            s = i * (n - 1) / (m - 1) if m > 1 else 0.0\n        else:\n"
+              "            s = max((i + 0.5) * n / m - 0.5, 0.0)\n        M[i, min(round(s), n - 1)] = 1\n"
+              "    return M", "nearest place alone"),
+             ("def resize_matrix(n, m, align_corners):\n    M = torch.zeros(m, n, dtype=torch.double)\n"
+              "    for i in range(m):\n        if align_corners:\n"
+              "            s = i * (n - 1) / (m - 1) if m > 1 else 0.0\n        else:\n"
+              "            s = max((i + 0.5) * n / m - 0.5, 0.0)\n        M[i, math.floor(s)] = 1\n    return M",
+              "on the left alone"),
+             ("def resize_matrix(n, m, align_corners):\n    M = torch.zeros(m, n, dtype=torch.double)\n"
+              "    for i in range(m):\n        if align_corners:\n"
+              "            s = i * (n - 1) / (m - 1) if m > 1 else 0.0\n        else:\n"
+              "            s = max((i + 0.5) * n / m - 0.5, 0.0)\n        j = math.floor(s)\n"
+              "        M[i, j] += 1 - (s - j)\n        M[i, j + 1] += s - j\n    return M",
+              "the right neighbour of the last place"),
+             ("def resize_matrix(n, m, align_corners):\n    M = torch.zeros(m, n, dtype=torch.double)\n"
+              "    for i in range(m):\n        if align_corners:\n            s = i * (n - 1) / (m - 1)\n"
+              "        else:\n            s = max((i + 0.5) * n / m - 0.5, 0.0)\n        j = math.floor(s)\n"
+              "        M[i, j] += 1 - (s - j)\n        M[i, min(j + 1, n - 1)] += s - j\n    return M",
+              "no m − 1 to divide by"),
+             ("def resize_matrix(n, m, align_corners):\n    M = torch.zeros(m, n, dtype=torch.double)\n"
+              "    for i in range(m):\n        if align_corners:\n"
+              "            s = i * (n - 1) / (m - 1) if m > 1 else 0.0\n        else:\n"
+              "            s = max((i + 0.5) * n / m - 0.5, 0.0)\n        j = math.floor(s)\n"
+              "        M[i, j] += 1 - (s - j)\n        M[i, min(j + 1, n - 1)] += s - j\n    return M.T",
+              "transposed"),
+             ("def resize_matrix(n, m, align_corners):\n    M = torch.zeros(m, n)\n    for i in range(m):\n"
+              "        if align_corners:\n            s = i * (n - 1) / (m - 1) if m > 1 else 0.0\n"
+              "        else:\n            s = max((i + 0.5) * n / m - 0.5, 0.0)\n        j = math.floor(s)\n"
+              "        M[i, j] += 1 - (s - j)\n        M[i, min(j + 1, n - 1)] += s - j\n    return M",
+              "the type"),
+             ("def resize_matrix(n, m, align_corners):\n    M = torch.zeros(m, n, dtype=torch.double)\n"
+              "    for i in range(m):\n        if align_corners:\n"
+              "            s = i * (n - 1) / (m - 1) if m > 1 else 0.0\n        else:\n"
+              "            s = max((i + 0.5) * m / n - 0.5, 0.0)\n        s = min(s, n - 1)\n"
+              "        j = math.floor(s)\n        M[i, j] += 1 - (s - j)\n"
+              "        M[i, min(j + 1, n - 1)] += s - j\n    return M", "not m/n"),
+             ("def resize_matrix(n, m, align_corners):\n"
+              "    return F.interpolate(torch.eye(n)[None], size=m, mode=\"nearest\")[0].T.double()",
+              "expected"),
+             ("def resize_matrix(n, m, align_corners):\n    return [[1.0] * n] * m", "the type"),
+             ("def resize_matrix(n, m, align_corners):\n    M = torch.zeros(m, n)", "missing")],
     "11_1": [("def crop(images, dy, dx):\n    H, W = images.shape[1:3]\n"
               "    rows = (torch.arange(H) + dy).clamp(0, H - 1)\n"
               "    return images[:, rows[:, None], (torch.arange(W) + dx).clamp(0, W - 1)]",
