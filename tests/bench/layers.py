@@ -7,7 +7,7 @@
 Every kind of layer gets its own learning rate: the best of a grid for seed 0 (for the GPT, the best mean over the
 seeds). The seeds that are reported (1, 2, ...) are shared by all kinds: they see the same batches, so kinds can be
 compared pair by pair. The image nets' rate is chosen on the first 1,000 test pictures; they are judged by the others.
-About an hour on one core.
+About an hour and a half on one core.
 """
 import argparse
 import datetime
