@@ -76,17 +76,17 @@ def curves(ax, runs_at, title, xlabel, kinds=None, ylabel="loss on new data"):
 
 
 def table(rows):
-    """A Markdown table for a notebook, a line for each (where, runs, kind, reference, when to take the kind).
+    """A Markdown table for a notebook, a line for each (where, runs, kind, reference, advice).
 
     >>> table([("words", {"a": [2.0, 2.1, 2.2], "b": [2.11, 2.2, 2.3]}, "a", "b", "always")]).data.splitlines()[2]
     '| words | a | b | −0.103 ± 0.003 | always |'
     """
     from IPython.display import Markdown  # here, so that the rest needs no Jupyter
 
-    lines = ["| where | take | in place of | loss on new data | when |", "|---|---|---|---|---|"]
-    for where, runs, kind, reference, when in rows:
+    lines = ["| where | kind | in place of | loss on new data | advice |", "|---|---|---|---|---|"]
+    for where, runs, kind, reference, advice in rows:
         mean, error, said = verdict(runs[kind], runs[reference])
         doubt = f", *{said}*" if said.startswith("no") else ""
         figures = f"{mean:+.3f} ± {error:.3f}".replace("-", "−")
-        lines.append(f"| {where} | {kind} | {reference} | {figures}{doubt} | {when} |")
+        lines.append(f"| {where} | {kind} | {reference} | {figures}{doubt} | {advice} |")
     return Markdown("\n".join(lines))
