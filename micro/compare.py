@@ -58,7 +58,8 @@ def dots(ax, runs, title, reference, xlabel="loss on new data"):
         ax.plot(runs[kind], [place] * len(runs[kind]), ".", color="#999999", markersize=4)
         ax.errorbar(mean, place, xerr=error, fmt="o", capsize=4, color=COLORS[0])
     ax.axvline(spread(runs[reference])[0], color=COLORS[1], linestyle="--", linewidth=1)
-    ax.set(title=title, xlabel=xlabel, yticks=range(len(runs)), yticklabels=[*runs][::-1])
+    ax.set(title=title, xlabel=xlabel, yticks=range(len(runs)), yticklabels=[*runs][::-1],
+           ylim=(-0.5, len(runs) - 0.5))
     return ax
 
 

@@ -188,20 +188,11 @@ def test_gradients_agree_with_a_nudge():
 # --- LayerNorm and RMSNorm ---------------------------------------------------------------
 
 
+@pytest.mark.parametrize("make, twin", [(LayerNorm, nn.LayerNorm), (RMSNorm, nn.RMSNorm)])
 @many
 @given(seeds, leading, sizes, epsilons)
-def test_layernorm_is_its_twin(seed, lead, dim, eps):
-    ours, theirs = equip(shaken(LayerNorm(dim, eps), seed), nn.LayerNorm(dim, eps), torch.double)
-    x = 3 * bell(seed, *lead, dim) + torch.arange(dim) - 2
-    y = same_step(ours, theirs, x)
-    assert y.shape == (*lead, dim)
-    same_state(ours, theirs)
-
-
-@many
-@given(seeds, leading, sizes, epsilons)
-def test_rmsnorm_is_its_twin(seed, lead, dim, eps):
-    ours, theirs = equip(shaken(RMSNorm(dim, eps), seed), nn.RMSNorm(dim, eps), torch.double)
+def test_a_norm_of_tokens_is_its_twin(make, twin, seed, lead, dim, eps):
+    ours, theirs = equip(shaken(make(dim, eps), seed), twin(dim, eps), torch.double)
     x = 3 * bell(seed, *lead, dim) + torch.arange(dim) - 2
     y = same_step(ours, theirs, x)
     assert y.shape == (*lead, dim)

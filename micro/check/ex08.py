@@ -4,19 +4,8 @@ import math
 import regex
 
 from micro.check import Exercise, short
-from micro.check.ex08_more import Shown, ex08_6, ex08_7, ex08_8, ex08_9, whole_numbers  # noqa: F401 (6 to 9)
-
-
-class Places(dict):
-    """A list as results with names, "pair number 1" and so on, so that the first one that differs is named."""
-
-    def __init__(self, name, found):
-        super().__init__({f"{name} number {k}": Shown(v) for k, v in enumerate(found, 1)})
-        self[f"number of {name}s"] = Shown(len(found))
-
-    def get(self, name):
-        return super().get(name, Shown("nothing"))
-
+from micro.check.ex08_more import ex08_6, ex08_7, ex08_8, ex08_9, whole_numbers  # noqa: F401 (6 to 9)
+from micro.check.parts import Places
 
 # -- 1: UTF-8 by hand ----------------------------------------------------------------------------------
 

@@ -7,10 +7,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from micro.check import Verdict
-from micro.check.ex08 import Shown
-from micro.check.ex09_more import Apart, ex09_5, ex09_6, ex09_7, ex09_8  # noqa: F401 (5 to 8)
-from micro.check.ex11 import kind
-from micro.check.parts import bell, draw, shapes, shuffled
+from micro.check.ex09_more import ex09_5, ex09_6, ex09_7, ex09_8  # noqa: F401 (5 to 8)
+from micro.check.parts import Apart, Shown, bell, draw, kind, shapes, shuffled
 
 # -- 1: who is normalized together ----------------------------------------------------------------------------
 

@@ -1,48 +1,10 @@
 """The exercises 5 to 8 of notebook 09: a gated width, dropout, a place too few, resizing as a matrix."""
 import math
-from dataclasses import dataclass
 from functools import partial
 
 import torch
 
-from micro.check import Verdict, same
-from micro.check.ex08 import Shown
-from micro.check.ex11 import kind, with_type
-from micro.check.parts import Fresh, bell, draw, shuffled
-
-
-@dataclass
-class Apart(Fresh):
-    """An exercise in which a mistake is known by one part of the result, or by the inputs that are not edges.
-
-    by: the parts of a result (a dict) that are also compared alone.  edges: how many inputs at the end are edges.
-    hard: what to say where all inputs but the last are right.  nearly: what to add after "almost".
-    """
-
-    by: tuple = ()
-    edges: int = 0
-    hard: str = ""
-    nearly: str = ""
-
-    def known(self, results, wanted, of):
-        if all(same(of(r), of(w), self.tol) for r, w in zip(results, wanted)):
-            return None
-        for text, wrong in self.mistakes.items():
-            try:
-                if all(same(of(r), of(self.run(wrong, c, ())), self.tol) for r, c in zip(results, self.cases)):
-                    return Verdict("mistake", f"{self.name}: {text}")
-            except Exception:  # this mistake can't be made on these inputs
-                continue
-
-    def explain(self, results, wanted):
-        right = [same(r, w, self.tol) for r, w in zip(results, wanted)]
-        if self.hard and len(right) == len(self.cases) and all(right[:-1]):
-            return Verdict("mistake", f"{self.name}: {self.hard}")
-        found = self.known(results[:len(self.cases) - self.edges], wanted, lambda r: r) if self.edges else None
-        for part in self.by:
-            found = found or self.known(results, wanted, lambda r, part=part: r.get(part))
-        verdict = found or super().explain(results, wanted)
-        return Verdict("almost", verdict.text + self.nearly) if verdict.kind == "almost" else verdict
+from micro.check.parts import Apart, Shown, bell, draw, kind, shuffled, with_type
 
 
 def _named(*names):

@@ -2,23 +2,9 @@
 import torch
 from torch import nn
 
-from micro.check import Verdict
-from micro.check.ex08 import Shown
 from micro.check.ex11_more import ex11_6, ex11_7  # noqa: F401
 from micro.check.ex11_price import ex11_8  # noqa: F401
-from micro.check.parts import Fresh, bell, draw, shapes, shuffled
-
-
-def kind(x):
-    """The type of an answer, of its numbers if it is a tensor."""
-    return Shown(x.dtype if isinstance(x, torch.Tensor) else type(x).__name__)
-
-
-def with_type(fn, *case):
-    """An answer and its type."""
-    out = fn(*case)
-    return {"type": kind(out), "answer": out}
-
+from micro.check.parts import Apart, Fresh, Shown, bell, draw, kind, shapes, shuffled, with_type
 
 # -- 1: crop by indexing ------------------------------------------------------------------------------------
 
@@ -104,20 +90,11 @@ def _probe_whiten(fn, patches, eps):
             "second moments of the answers": columns if turned else found}
 
 
-class Whitening(Fresh):
-    """An exercise whose last case is hard for float64."""
-
-    def explain(self, results, wanted):
-        verdict = super().explain(results, wanted)
-        if len(results) == len(self.cases) and super().explain(results[:-1], wanted[:-1]) is None:
-            return Verdict("mistake", f"{self.name}: right for easy patches, but where their singular values go from 1 "
-                           "down to 1e-9, small ones are lost. The squares in patches.T @ patches go down to 1e-18, "
-                           "and float64 has 16 digits: take torch.linalg.svd of the patches themselves, in their type")
-        return verdict
-
-
-ex11_2 = Whitening(
+ex11_2 = Apart(
     "11.2", answer=_whiten, make=_patches, probe=_probe_whiten, tol=1e-5,
+    hard="right for easy patches, but where their singular values go from 1 down to 1e-9, small ones are lost. The "
+         "squares in patches.T @ patches go down to 1e-18, and float64 has 16 digits: take torch.linalg.svd of the "
+         "patches themselves, in their type",
     show=lambda patches, eps: f"{shapes(patches)}, eps={eps:g}",
     mistakes={
         "a singular value of the patches is √(N λ): λ is its square divided by N, the number of patches":

@@ -8,8 +8,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from micro.check import short
-from micro.check.ex08 import Places, Shown
-from micro.check.parts import Fresh, draw, shuffled
+from micro.check.parts import Fresh, Places, Shown, draw, shuffled
 
 # -- 6: waits for the GPU ---------------------------------------------------------------------------------
 

@@ -3,8 +3,7 @@ import random
 from collections import namedtuple
 
 from micro.check import short
-from micro.check.ex08 import Places, Shown
-from micro.check.parts import Fresh, draw, shuffled
+from micro.check.parts import Fresh, Places, Shown, draw, shuffled
 
 IDEAS = ("half precision", "a small net", "whitening", "identity start", "lookahead", "six views", "Muon", "one launch")
 _Made = namedtuple("Recipe", "top without")  # what stands for a recipe here

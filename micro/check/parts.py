@@ -34,6 +34,34 @@ def shapes(*tensors):
     return "tensors of shape " + ", ".join(str(tuple(t.shape)) for t in tensors)
 
 
+class Shown(str):
+    """A result in words: compared exactly, even where it looks like a number, and shown without quotes."""
+
+    __repr__ = str.__str__
+
+
+class Places(dict):
+    """A list as results with names, "pair number 1" and so on, so that the first one that differs is named."""
+
+    def __init__(self, name, found):
+        super().__init__({f"{name} number {k}": Shown(v) for k, v in enumerate(found, 1)})
+        self[f"number of {name}s"] = Shown(len(found))
+
+    def get(self, name):
+        return super().get(name, Shown("nothing"))
+
+
+def kind(x):
+    """The type of an answer, of its numbers if it is a tensor."""
+    return Shown(x.dtype if isinstance(x, torch.Tensor) else type(x).__name__)
+
+
+def with_type(fn, *case):
+    """An answer and its type."""
+    out = fn(*case)
+    return {"type": kind(out), "answer": out}
+
+
 @dataclass
 class Parts(Exercise):
     """An exercise whose answer returns a tuple, one result for each name in `parts`; None is "not done yet".
@@ -160,3 +188,37 @@ class Fresh(Exercise):
             return Verdict("mistake", f"{self.name}: the result is right, but your function changes {names}, which "
                                       "others still need: work on a copy")
         return Verdict(verdict.kind, f"{verdict.text}; and your function changes {names}: work on a copy")
+
+
+@dataclass
+class Apart(Fresh):
+    """An exercise in which a mistake is known by one part of the result, or by the inputs that are not edges.
+
+    by: the parts of a result (a dict) that are also compared alone.  edges: how many inputs at the end are edges.
+    hard: what to say where all inputs but the last are right.  nearly: what to add after "almost".
+    """
+
+    by: tuple = ()
+    edges: int = 0
+    hard: str = ""
+    nearly: str = ""
+
+    def known(self, results, wanted, of):
+        if all(same(of(r), of(w), self.tol) for r, w in zip(results, wanted)):
+            return None
+        for text, wrong in self.mistakes.items():
+            try:
+                if all(same(of(r), of(self.run(wrong, c, ())), self.tol) for r, c in zip(results, self.cases)):
+                    return Verdict("mistake", f"{self.name}: {text}")
+            except Exception:  # this mistake can't be made on these inputs
+                continue
+
+    def explain(self, results, wanted):
+        right = [same(r, w, self.tol) for r, w in zip(results, wanted)]
+        if self.hard and len(right) == len(self.cases) and all(right[:-1]):
+            return Verdict("mistake", f"{self.name}: {self.hard}")
+        found = self.known(results[:len(self.cases) - self.edges], wanted, lambda r: r) if self.edges else None
+        for part in self.by:
+            found = found or self.known(results, wanted, lambda r, part=part: r.get(part))
+        verdict = found or super().explain(results, wanted)
+        return Verdict("almost", verdict.text + self.nearly) if verdict.kind == "almost" else verdict

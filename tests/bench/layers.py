@@ -223,7 +223,8 @@ def record(found):
     result = {
         "what": "Notebook 09: losses (nats; enlarging: mean squared error) after short trainings, means over n seeds "
                 "with their standard errors (se). Each kind has the best learning rate of a grid, chosen with another "
-                "seed. norms: by batch size, 16,000 pictures; train_mode: the loss by the batch's own statistics.",
+                "seed (gated, text_norms: by the mean of all; dropout: one rate for all). norms: by "
+                "batch size, 16,000 pictures; train_mode: the loss by the batch's own statistics.",
         "made_by": "python -m tests.bench.layers --record", "date": datetime.date.today().isoformat(),
         "device": f"CPU, {platform.machine()}, one thread", "python": platform.python_version(),
         "torch": torch.__version__.split("+")[0],
