@@ -13,6 +13,8 @@ Lower floor, helpers. They keep plots and plumbing out of the way and hide nothi
     micro.train     seed(), threads(), device(); the training loop fit(), find_lr() and split_loss()
     micro.bar       progress(), a bar that leaves nothing behind
     micro.diagnose  diagnose(): any torch model read like a dashboard
+    micro.patient   program(): a small training program, with any of seventeen bugs planted in it
+    micro.tips      fifty folk tips, and what came of each when it was tried
     micro.check     the answers to the exercises, checked
 
 Upper floor, graduates. Each is what a notebook built, in its last form, for the notebooks after it and

@@ -16,8 +16,8 @@ import micro
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "micro"
-HELPERS = {"bar", "check", "compare", "data", "diagnose", "draw", "flow", "grids", "images", "plot", "shapes",
-           "train"}
+HELPERS = {"bar", "check", "compare", "data", "diagnose", "draw", "flow", "grids", "images", "patient", "plot",
+           "shapes", "tips", "train"}
 GRADUATES = {"engine", "nn", "layers", "wavenet", "gpt", "checkpoint", "bpe", "speedrun"}
 
 
@@ -97,10 +97,10 @@ def test_the_map_in_the_docstring_names_the_rooms_that_there_are():
     assert named == {room(name) for name in MODULES} - {""}
 
 
-@pytest.mark.parametrize("name", ["bar", "compare", "data", "diagnose", "draw", "flow", "grids", "images", "plot",
-                                  "shapes", "train", "speedrun.images", "speedrun.ladder", "speedrun.measure",
-                                  "speedrun.net", "gpt", "layers", "layers.norms", "layers.gated", "wavenet",
-                                  "bpe.merges", "bpe.tokenizers"])
+@pytest.mark.parametrize("name", ["bar", "compare", "data", "diagnose", "draw", "flow", "grids", "images", "patient",
+                                  "plot", "shapes", "tips", "train", "speedrun.images", "speedrun.ladder",
+                                  "speedrun.measure", "speedrun.net", "gpt", "layers", "layers.norms",
+                                  "layers.gated", "wavenet", "bpe.merges", "bpe.tokenizers"])
 def test_the_examples_in_the_docstrings_are_true(name):
     # In a process of their own: they draw figures and set seeds and threads.
     env = os.environ | {"MPLBACKEND": "agg", "PYTHONPATH": str(ROOT)}

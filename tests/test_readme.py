@@ -78,6 +78,10 @@ def test_the_maps_results_are_those_recorded():
     ahead = zoo["gated"]["GELU"]["loss"]["mean"] - zoo["gated"]["SwiGLU"]["loss"]["mean"]
     assert f"in batches of two ends {behind:.2f} nats behind layer norm" in rows["09"]
     assert f"a SwiGLU {ahead:.2f} ahead of a GELU of equal size" in rows["09"]
+    best = {(kind, batch): float(min(rates, key=lambda lr: sum(rates[lr]))) for kind, by in
+            recorded("training")["valley"].items() for batch, rates in by.items()}
+    sgd, adam = (round(best[kind, "256"] / best[kind, "16"]) for kind in ("SGD", "AdamW"))
+    assert f"SGD's best rate grows {sgd}-fold from batches of 16 to 256, AdamW's {adam}-fold" in rows["10"]
     tokens = recorded("bpe")
     assert f"OpenAI's tokens on {tokens['fuzz']['texts']:,} random texts" in rows["08"]
     assert tokens["fuzz"]["differ"] == 0
