@@ -564,11 +564,11 @@ def do(tmp_path, monkeypatch, capsys):
 
 def test_the_bench_records_part_by_part(do):
     run, path = do
-    assert run("--only", "one")[0] == 0 and not path.exists()
-    path.write_text(json.dumps({"two": "old", "other": [7], "date": "long ago"}))
-    assert run("--record", "--only", "one")[0] == 0
+    assert run("--only", "one")[0] is None and not path.exists()
+    path.write_text(json.dumps({"two": "old", "gone": [7], "date": "long ago"}))
+    assert run("--record", "--only", "one")[0] is None
     kept = json.loads(path.read_text(encoding="utf-8"))
-    assert (kept["one"], kept["two"], kept["other"]) == ([2], "old", [7]) and kept["date"] != "long ago"
+    assert (kept["one"], kept["two"]) == ([2], "old") and kept["date"] != "long ago" and "gone" not in kept
     assert "--record" in kept["made_by"] and kept["torch"] == torch.__version__.split("+")[0]
     assert {"what", "date", "device", "python"} <= set(kept) and torch.get_num_threads() == 1
     path.unlink()
@@ -588,6 +588,7 @@ def test_the_bench_tells_what_it_has(capsys):
     assert all(f.__name__ == name for name, f in bench.PARTS.items())
     assert set(bench.CELLS) <= set(course.named("10_training"))
     assert bench.RESULT == course.ROOT / "data" / "results" / "training.json"
+    assert set(bench.PARTS) <= set(json.loads(bench.RESULT.read_text(encoding="utf-8")))
 
 
 def test_lost_runs_count_as_99(capsys):

@@ -9,13 +9,8 @@ seeds). The seeds that are reported (1, 2, ...) are shared by all kinds: they se
 compared pair by pair. The image nets' rate is chosen on the first 1,000 test pictures; they are judged by the others.
 About an hour and a half on one core.
 """
-import argparse
-import datetime
 import functools
-import json
 import math
-import os
-import platform
 from pathlib import Path
 
 import torch
@@ -25,6 +20,7 @@ from torch import nn
 from micro.compare import spread
 from micro.layers import BatchRenorm, GroupNorm, LayerNorm, RMSNorm, normalize
 from tests import course
+from tests.bench import _parts
 
 RESULT = Path(__file__).parents[2] / "data" / "results" / "layers.json"
 CELLS = ("images", "words", "image_net", "flat", "shapes", "deep", "gated", "feeds", "text", "ups")
@@ -217,35 +213,18 @@ PARTS = {f.__name__: f for f in (norms, flat_norms, activations, gated, text_nor
                                  enlarging)}
 
 
+WHAT = ("Notebook 09: losses (nats; enlarging: mean squared error) after short trainings, means over n seeds "
+        "with their standard errors (se). Each kind has the best learning rate of a grid, chosen with another "
+        "seed (gated, text_norms: by the mean of all; dropout: one rate for all). norms: by "
+        "batch size, 16,000 pictures; train_mode: the loss by the batch's own statistics.")
+
+
 def record(found):
-    """Atomic; parts that were not measured now stay as they were."""
-    old = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.exists() else {}
-    result = {
-        "what": "Notebook 09: losses (nats; enlarging: mean squared error) after short trainings, means over n seeds "
-                "with their standard errors (se). Each kind has the best learning rate of a grid, chosen with another "
-                "seed (gated, text_norms: by the mean of all; dropout: one rate for all). norms: by "
-                "batch size, 16,000 pictures; train_mode: the loss by the batch's own statistics.",
-        "made_by": "python -m tests.bench.layers --record", "date": datetime.date.today().isoformat(),
-        "device": f"CPU, {platform.machine()}, one thread", "python": platform.python_version(),
-        "torch": torch.__version__.split("+")[0],
-        **{k: v for k, v in old.items() if k in PARTS}, **found}
-    temporary = RESULT.with_suffix(".tmp")
-    temporary.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    os.replace(temporary, RESULT)
+    _parts.record(RESULT, WHAT, "tests.bench.layers", PARTS, found)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--record", action="store_true")
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
-    args = parser.parse_args()
-    os.environ["MICRO_PROGRESS"] = "0"
-    torch.set_num_threads(1)
-    nb = course.run("09_layers", *CELLS)
-    for name in args.only:
-        found = {name: PARTS[name](nb)}
-        if args.record:
-            record(found)
+    _parts.command(__doc__, PARTS, lambda: (course.run("09_layers", *CELLS),), record)
 
 
 if __name__ == "__main__":

@@ -7,13 +7,8 @@
 Where kinds need different learning rates, each gets the best of a grid for seed 0; the seeds that are reported (1, 2,
 ...) are shared by all kinds. About 20 minutes on one core.
 """
-import argparse
 import copy
-import datetime
 import functools
-import json
-import os
-import platform
 from pathlib import Path
 
 import torch
@@ -23,6 +18,7 @@ from torch.utils import benchmark
 
 from micro.train import fit, linear_schedule, split_loss
 from tests import course
+from tests.bench import _parts
 from tests.bench._tips_nets import late, order, starts, steady, whitening
 from tests.bench.layers import measured, row_of, say
 
@@ -35,7 +31,7 @@ SCALES = {"tiny": (16, 60), "small": (64, 500), "large": (256, 2000)}
 def proxy(ten, nine):
     """Tip 3: ten versions of one net at three scales, each with the rate it names (that is part of the idea)."""
     return {scale: say(f"proxy, {scale}", {
-        idea: row_of(how.get("lr", 0.01), [{"loss": ten["try_idea"](width, steps, seed, **how)} for seed in range(1, 6)])
+        idea: row_of(how.get("lr", 0.01), [{"loss": ten["try_idea"](width, steps, s, **how)} for s in range(1, 6)])
         for idea, how in ten["ideas"].items()}) for scale, (width, steps) in SCALES.items()}
 
 
@@ -218,35 +214,18 @@ PARTS = {f.__name__: f for f in (cost, proxy, clock, scaling, noise, averages, l
                                  prefer)}
 
 
+WHAT = ("Notebook 10, section 9: losses on new data (nats), means over n seeds, their standard errors (se). "
+        "clock: steps until 99% of the known pairs and 90% of the new ones are right (null: not within 3,000). "
+        "scaling: foretold from widths 4, 8 and 16 before the others were run. steady: how much a step changes "
+        "a feature's log variance, before and after the norm. prefer: shares. cost: median microseconds.")
+
+
 def record(found):
-    """Atomic; parts that were not measured now stay as they were."""
-    old = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.exists() else {}
-    result = {
-        "what": "Notebook 10, section 9: losses on new data (nats), means over n seeds, their standard errors (se). "
-                "clock: steps until 99% of the known pairs and 90% of the new ones are right (null: not within 3,000). "
-                "scaling: foretold from widths 4, 8 and 16 before the others were run. steady: how much a step changes "
-                "a feature's log variance, before and after the norm. prefer: shares. cost: median microseconds.",
-        "made_by": "python -m tests.bench.tips --record", "date": datetime.date.today().isoformat(),
-        "device": f"CPU, {platform.machine()}, one thread", "python": platform.python_version(),
-        "torch": torch.__version__.split("+")[0],
-        **{k: v for k, v in old.items() if k in PARTS}, **found}
-    temporary = RESULT.with_suffix(".tmp")
-    temporary.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    os.replace(temporary, RESULT)
+    _parts.record(RESULT, WHAT, "tests.bench.tips", PARTS, found)
 
 
-def main(ten=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--record", action="store_true")
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
-    args = parser.parse_args()
-    os.environ["MICRO_PROGRESS"] = "0"
-    torch.set_num_threads(1)
-    ten, nine = ten or course.run("10_training", *TEN), course.run("09_layers", *NINE)
-    for name in args.only:
-        found = {name: PARTS[name](ten, nine)}
-        if args.record:
-            record(found)
+def main():
+    _parts.command(__doc__, PARTS, lambda: (course.run("10_training", *TEN), course.run("09_layers", *NINE)), record)
 
 
 if __name__ == "__main__":

@@ -7,11 +7,6 @@
 Seeds are shared by all kinds that are compared, so runs can be compared pair by pair. Losses are those on names that
 the nets did not learn from. About half an hour on one core.
 """
-import argparse
-import datetime
-import json
-import os
-import platform
 import random
 import time
 from pathlib import Path
@@ -21,6 +16,7 @@ import torch
 from micro.compare import spread
 from micro.patient import EDITS, program
 from tests import course
+from tests.bench import _parts
 
 RESULT = Path(__file__).parents[2] / "data" / "results" / "training.json"
 CELLS = ("words", "learn", "spike_at", "ramp", "muon", "schedules", "by_hand")
@@ -259,31 +255,19 @@ PARTS = {f.__name__: f for f in (patients, spikes, ramps, rules, valley, equal_s
                                  epochs, momentum, search)}
 
 
+WHAT = "Notebook 10: losses on new names, one a seed. patients: program 0 is healthy, 1 to 17 have a bug each."
+
+
 def cells():
     return course.run("10_training", *CELLS)
 
 
 def main(argv=None, result=RESULT, parts=PARTS, load=cells):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--record", action="store_true")
-    parser.add_argument("--only", choices=parts, action="append")
-    arguments = parser.parse_args(argv)
-    torch.set_num_threads(1)
-    os.environ["MICRO_PROGRESS"] = "0"
-    nb = load()
-    for name in arguments.only or parts:
-        rows = parts[name](nb)
-        if arguments.record:                            # part by part: an interrupt loses one at most
-            kept = json.loads(result.read_text(encoding="utf-8")) if result.exists() else {}
-            head = {"what": "Notebook 10: losses on new names, one a seed. patients: program 0 is healthy, 1 to 17 "
-                            "have a bug each.",
-                    "made_by": "python -m tests.bench.training --record", "date": str(datetime.date.today()),
-                    "device": f"CPU, {platform.machine()}, one thread", "python": platform.python_version(),
-                    "torch": torch.__version__.split("+")[0]}
-            result.write_text(json.dumps(kept | head | {name: rows}, indent=1, ensure_ascii=False) + "\n",
-                              encoding="utf-8")
-    return 0
+    def save(found):
+        _parts.record(result, WHAT, "tests.bench.training", parts, found)
+
+    _parts.command(__doc__, parts, lambda: (load(),), save, argv)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()
