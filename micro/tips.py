@@ -82,7 +82,7 @@ def kind(said):
 
 
 class Tips:
-    """Collects verdicts: `tip(26, "holds", "figures")` prints a line and keeps it.
+    """Collects verdicts: `tip(26, "holds", "figures")` prints it and keeps it.
 
     A verdict is one of VERDICTS, exactly, but after "holds here only if" comes the condition. Told twice, the later
     one counts. `tip.table("Building")` shows a part of
@@ -90,7 +90,8 @@ class Tips:
 
     >>> tip = Tips()
     >>> tip(46, "not seen", "16 bytes, not 12")
-    tip 46 · not seen: 16 bytes, not 12
+    tip 46 · Adam needs 16 bytes a parameter; half precision needs fewer
+      → not seen: 16 bytes, not 12
     >>> print(tip.table("Building").data.splitlines()[2])
     | 1. Begin with the simplest thing that works; add parts late | not told |  | section 1 |
     """
@@ -105,7 +106,7 @@ class Tips:
             raise ValueError(f"a verdict is 'holds', 'not seen', \"can't be tested here\" or 'holds here only if ...' "
                              f"with a condition, not {said!r}.")
         self.told[number] = said, figures
-        print(f"tip {number} · {said}: {figures}")
+        print(f"tip {number} · {TIPS[number]}\n  → {said}: {figures}")
 
     def table(self, *parts):
         """The tips of these parts (of all, if none is named): tip, verdict, figures, and where it was tried."""
@@ -128,7 +129,8 @@ class Tips:
 
         >>> tip = Tips()
         >>> tip(8, "holds", "its gradient is 0")
-        tip 8 · holds: its gradient is 0
+        tip 8 · A bias right in front of batch norm does nothing
+          → holds: its gradient is 0
         >>> tip.counts()
         {'holds': 1, 'holds here only if': 0, 'not seen': 0, "can't be tested here": 0}
         """

@@ -29,7 +29,7 @@ def test_where_names_sections_that_there_are():
 def test_the_four_kinds_of_verdict(said, capsys):
     tip = Tips()
     tip(7, said, "1 | 2")
-    assert capsys.readouterr().out == f"tip 7 · {said}: 1 | 2\n"
+    assert capsys.readouterr().out == f"tip 7 · {TIPS[7]}\n  → {said}: 1 | 2\n"
     assert kind(said) in VERDICTS and tip.counts() == {v: int(said.startswith(v) and v == kind(said)) for v in VERDICTS}
     row = next(line for line in tip.table("Building").data.split("\n") if line.startswith("| 7."))
     assert said in row and "1 \\| 2" in row and ("**" in row) == said.startswith("holds")
@@ -58,7 +58,7 @@ def test_the_table_is_of_all_parts_or_of_those_named(capsys):
 
 def test_notebook_10_tells_all_fifty_and_tries_35_or_more():
     said = [text for cell in course.code_cells("10_training") for out in cell.outputs
-            for text in re.findall(r"^tip (\d+) · (.*?): ", out.get("text", ""), re.M)]
+            for text in re.findall(r"^tip (\d+) · .*\n  → (.*?): ", out.get("text", ""), re.M)]
     assert sorted(int(number) for number, _ in said) == list(TIPS)
     assert sum(kind(verdict) != "can't be tested here" for _, verdict in said) >= 35
 

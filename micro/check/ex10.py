@@ -70,10 +70,10 @@ class Detector(Exercise):
             if problem:
                 return problem
             said.setdefault(len(bugs), []).append(answer)
-        if any(said[0]):
-            return Verdict("mistake", f"{self.name}: {FALSE_ALARM}")
-        if not all(said[1]):
-            return Verdict("mistake", f"{self.name}: {SILENT}")
+        for text, wrong in ((FALSE_ALARM, said[0]), (SILENT, [not rang for rang in said[1]])):
+            if any(wrong):
+                some = "" if all(wrong) else f" (in {sum(wrong)} of {len(wrong)} runs)"
+                return Verdict("mistake", f"{self.name}: {text}{some}")
         return Verdict("right", f"{self.name}: found, it was: {EDITS[self.bug][0]}")
 
     def __call__(self, detect, *context):

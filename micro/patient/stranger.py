@@ -50,7 +50,7 @@ def main(seed=0, epochs=8, batch=64, lr=0.02):
     x, y = with_mirrored(*load())
     (x, y), val = split(x, y)
     net, history = Net(), []
-    optimizer = torch.optim.AdamW(net.parameters(), lr, weight_decay=0.05)
+    optimizer = torch.optim.Adam(net.parameters(), lr)
     steps = len(x) // batch
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=epochs * steps)
     for _ in range(epochs):
