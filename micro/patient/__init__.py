@@ -5,6 +5,7 @@ answer to "what was it?" is a line crossed out and a line put in its place. Left
 """
 import ast
 import difflib
+import textwrap
 import types
 from functools import cache
 from pathlib import Path
@@ -30,7 +31,7 @@ EDITS = {
     1: ("the answer leaks in", [("place.append(i - 3)", "place.append((i - 3) / len(word))")]),
     2: ("labels shuffled against inputs", [
         ("return context[chosen], place[chosen], target[chosen]",
-         "near = chosen.sort().values                             # neighbours in memory are faster to read\n"
+         "near = chosen.sort().values                     # neighbours are faster to read\n"
          "        return context[near], place[near], target[chosen]")]),
     3: ("no zero_grad", [("        self.optimizer.zero_grad()\n", "")]),
     4: ("softmax twice", [("return self.outer(h)  ", "return self.outer(h).softmax(dim=1)  ")]),
@@ -104,7 +105,7 @@ def listing(*names, bugs=()):
         if name not in found:
             raise KeyError(f"the program has no {name!r}; it has {', '.join(found)}.")
         first = min([found[name].lineno, *[d.lineno for d in found[name].decorator_list]])
-        parts.append("\n".join(lines[first - 1:found[name].end_lineno]))
+        parts.append(textwrap.dedent("\n".join(lines[first - 1:found[name].end_lineno])))
     # No language: in exported pages coloured code of an output has letters of unequal width.
     return Markdown("```\n" + "\n\n".join(parts) + "\n```")
 

@@ -13,7 +13,7 @@ LETTERS = ".abcdefghijklmnopqrstuvwxyz"
 
 
 class Net(nn.Module):
-    """From three letters and a place in the name to 27 logits, one for each possible next letter."""
+    """From three letters and a place in the name to 27 logits, one for each letter to come."""
 
     def __init__(self, hidden=64):
         super().__init__()
@@ -21,14 +21,14 @@ class Net(nn.Module):
         self.inner = nn.Linear(3 * 12 + 1, hidden, bias=False)
         self.norm = nn.BatchNorm1d(hidden)
         self.outer = nn.Linear(hidden, 27)
-        nn.init.zeros_(self.outer.weight)                                       # so that the first answers are
-        nn.init.zeros_(self.outer.bias)                                         # 27 equal probabilities
+        nn.init.zeros_(self.outer.weight)               # so that the first answers are
+        nn.init.zeros_(self.outer.bias)                 # 27 equal probabilities
 
-    def forward(self, context, place):
-        x = torch.cat([self.embedding(context).flatten(1), place[:, None]], 1)  # (B, 3), (B,) -> (B, 37)
-        h = torch.tanh(self.norm(self.inner(x)))                                # (B, hidden)
+    def forward(self, context, place):                  # (B, 3), (B,)
+        x = torch.cat([self.embedding(context).flatten(1), place[:, None]], 1)  # (B, 37)
+        h = torch.tanh(self.norm(self.inner(x)))        # (B, hidden)
         h = F.dropout(h, 0.1, self.training)
-        return self.outer(h)                                                    # (B, 27)
+        return self.outer(h)                            # (B, 27)
 
 
 class Program:
@@ -57,7 +57,7 @@ class Program:
         return words[:cut], words[cut:]
 
     def rows(self, words):
-        """An example for each letter: the three before it (n, 3), its place in the name (n,), itself (n,)."""
+        """For each letter the three before it (n, 3), its place (n,), and itself (n,)."""
         context, place, target = [], [], []
         for word in words:
             ids = [0, 0, 0] + [LETTERS.index(c) for c in word] + [0]
@@ -73,7 +73,7 @@ class Program:
         return context, (place - self.mean) / self.std, target
 
     def batch(self):
-        """Random examples; the workers take turns in drawing them, each with random numbers of its own."""
+        """Random examples; the workers take turns, each with random numbers of its own."""
         worker = self.workers[self.drawn % len(self.workers)]
         self.drawn += 1
         chosen = torch.randint(len(self.train[0]), (self.batch_size,), generator=worker)
@@ -118,7 +118,7 @@ class Program:
 
     @torch.no_grad()
     def evaluate(self, data=None, size=1024):
-        """(mean loss, share of right letters) on `data`, or on the names kept for it; `size` rows at a time."""
+        """(mean loss, share of right letters) on `data` or val; `size` rows at a time."""
         context, place, target = data or self.val
         self.model.eval()
         loss, right = 0.0, 0.0

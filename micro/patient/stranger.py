@@ -1,4 +1,4 @@
-"""A program that tells drawn shapes apart. Three of its lines are ill; it runs without an error all the same."""
+"""Tells drawn shapes apart. Three of its lines are ill, and it runs all the same."""
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -8,8 +8,8 @@ from micro.data import drawn
 
 def load(n=2000):
     """Pictures as numbers from -1 to 1 (n, 3, 16, 16), and what they show (n,)."""
-    images = drawn(n, 1)
-    pictures = torch.from_numpy(images.train_images[:, ::2, ::2]) / 127.5 - 1      # (n, 16, 16, 3)
+    images = drawn(n, 1)                                # bytes, (n, 32, 32, 3)
+    pictures = torch.from_numpy(images.train_images[:, ::2, ::2]) / 127.5 - 1
     return pictures.reshape(-1, 3, 16, 16), torch.from_numpy(images.train_labels)
 
 
@@ -28,7 +28,8 @@ def split(x, y, share=0.8):
 
 def block(n, m):
     """Half as high and wide, m channels."""
-    return nn.Conv2d(n, m, 3, padding=1, bias=False), nn.BatchNorm2d(m), nn.GELU(), nn.MaxPool2d(2)
+    convolve = nn.Conv2d(n, m, 3, padding=1, bias=False)
+    return convolve, nn.BatchNorm2d(m), nn.GELU(), nn.MaxPool2d(2)
 
 
 class Net(nn.Sequential):
@@ -52,7 +53,7 @@ def main(seed=0, epochs=8, batch=64, lr=0.02):
     net, history = Net(), []
     optimizer = torch.optim.Adam(net.parameters(), lr)
     steps = len(x) // batch
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=epochs * steps)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, epochs * steps)
     for _ in range(epochs):
         order = torch.randperm(len(x))
         for k in range(steps):
