@@ -84,14 +84,14 @@ def browser():
 
 def make_lab(notebooks, *args):
     """The command and the environment of `make lab`, but for these notebooks and with this Python."""
-    spec = importlib.util.spec_from_file_location("make_env", course.ROOT / ".make" / "env.py")
+    spec = importlib.util.spec_from_file_location("make_env", course.ROOT / "tools" / "env.py")
     env_py = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(env_py)
-    became = []
-    env_py.become = lambda command, env: became.append((command, env))
-    env_py.NOTEBOOKS, env_py.VENV_PYTHON = str(notebooks), sys.executable  # conda users have no .venv
-    env_py.lab(list(args))
-    return became[0]
+    ran = []
+    env_py.run = lambda command, env: ran.append((command, env))
+    env_py.NOTEBOOKS, env_py.VENV_PYTHON = notebooks, sys.executable  # conda users have no .venv
+    env_py.lab(*args)
+    return ran[0]
 
 
 def free_port():
@@ -336,7 +336,7 @@ def test_progress_bars_come_and_go(done):
 
 def test_no_notice_covers_the_page(done):
     """`make setup` turns the question about Jupyter news off; elsewhere it may be asked."""
-    if not (Path(sys.prefix) / "micro-setup.json").exists():
+    if not (Path(sys.prefix) / "made-for.txt").exists():
         pytest.skip("this Python is not the one of `make setup`")
     expect(done.page.locator(".Toastify__toast")).to_have_count(0)
 

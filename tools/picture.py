@@ -1,4 +1,4 @@
-"""Draws the picture of the README: python .make/picture.py (in the course's environment)."""
+"""Draws the picture of the README: python tools/picture.py (in the course's environment)."""
 import io
 from pathlib import Path
 
