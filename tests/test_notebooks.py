@@ -54,8 +54,9 @@ def test_no_path_of_any_machine(name):
 def test_metadata_is_clean(name):
     """No timings, no widget state, no editor settings: they change with every run."""
     notebook = course.read(name)
-    assert set(notebook.metadata) <= {"kernelspec", "language_info"}
-    assert all(set(c.metadata) <= {"tags"} for c in notebook.cells)
+    hint = f"To run the notebook and tidy it: make notebooks ARGS={name[:2]}"
+    assert set(notebook.metadata) <= {"kernelspec", "language_info"}, hint
+    assert all(set(c.metadata) <= {"tags"} for c in notebook.cells), hint
 
 
 # --- a page that can be read ---------------------------------------------------------------
@@ -146,7 +147,9 @@ def test_graduate_equals_its_cell(name, cell, target):
     in_module = ast.parse(inspect.getsource(getattr(importlib.import_module(module), what))).body[0]
     in_cell = [n for n in ast.parse(cell.source).body if getattr(n, "name", None) == what]
     assert in_cell, f"the cell has the tag graduate:{target} and does not define {what}"
-    assert bare(in_cell[0]) == bare(in_module)
+    assert bare(in_cell[0]) == bare(in_module), (
+        f"{name} and {module} define {what} differently. To copy one to the other: "
+        f"python tools/sync.py --to-module {target}, or --to-notebook {target}")
 
 
 @pytest.mark.parametrize("module", ["bpe.merges", "bpe.tokenizers", "checkpoint", "engine", "gpt", "layers",

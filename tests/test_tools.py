@@ -19,7 +19,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from tests.course import ROOT
-from tools import run_notebooks
+from tools import run_notebooks, sync
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 CONSTRAINTS = dict(re.findall(r"^([\w.-]+)==(\S+)$", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.M))
@@ -251,6 +251,126 @@ def test_tidy_removes_what_differs_between_two_people():
     assert book["metadata"] == {"language_info": {"name": "python"}} and cell["metadata"] == {"tags": ["copy"]}
     assert [(o["name"], o["text"]) for o in cell["outputs"]] == [
         ("stdout", ["a\n", "b\n"]), ("stderr", ["c\n"]), ("stdout", ["d\n"])]
+
+
+# ---- tools/sync.py --------------------------------------------------------------------------------------
+
+MODULE = '''"""The module."""
+import functools
+
+LIMIT = 3  # stays
+
+
+@functools.cache
+def double(x):
+    """Twice x, at length.
+
+    With a second paragraph.
+    """
+
+    return 2 * x
+
+
+class Value:
+    """A number."""
+
+    def __init__(self, data):
+        """Keep it."""
+        self.data = data
+
+    def grow(self):
+        """Add one."""
+        self.data += 1
+
+
+class Other:
+    pass
+'''
+CELL = '''before = 1
+
+@functools.cache
+def double(x):
+    # a comment
+    return x + x                # another
+
+class Value:
+    def __init__(self, data):
+        """The cell's own words."""
+        self.data = float(data)
+
+    def grow(self): self.data += 2
+
+after = "ü"'''
+
+
+@pytest.fixture
+def course_copy(tmp_path, monkeypatch):
+    """A course of one notebook and one package, whose __init__ re-exports; a function that reads both."""
+    monkeypatch.setattr(sync, "ROOT", tmp_path)
+    for name, text in (("__init__", "from .model import Value, double\n"), ("model", MODULE)):
+        path = tmp_path / "micro" / "gpt" / f"{name}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text.encode())
+    tags = ["graduate:micro.gpt.Value", "graduate:micro.gpt.model.double"]
+    cell = nbformat.v4.new_code_cell(CELL, id="a", metadata={"tags": tags}, execution_count=1,
+                                     outputs=[nbformat.v4.new_output("stream", text="1\n2\n")])
+    book = json.loads(nbformat.writes(nbformat.v4.new_notebook(cells=[cell])))
+    (tmp_path / "notebooks").mkdir()
+    sync.write(tmp_path / "notebooks" / "01_a.ipynb", book)
+
+    def now():
+        book = sync.read(tmp_path / "notebooks" / "01_a.ipynb")
+        return path.read_bytes().decode(), "".join(book["cells"][0]["source"]), book
+    return now
+
+
+def test_sync_copies_a_cell_into_its_module(course_copy, capsys):
+    before = course_copy()
+    assert sync.main([]) == 1 and course_copy() == before
+    assert "micro.gpt.Value: 01_a.ipynb (cell 0) and micro/gpt/model.py differ" in capsys.readouterr().out
+    assert sync.main(["--to-module"]) == 0
+    module, cell, _ = course_copy()
+    expected = MODULE.replace("    return 2 * x", "    # a comment\n    return x + x                # another")
+    expected = expected.replace("self.data = data", "self.data = float(data)").replace("+= 1", "+= 2")
+    assert (module, cell) == (expected, CELL)
+    assert sync.main([]) == 0 and sync.main(["--to-module"]) == 0 and course_copy()[0] == module
+
+
+def test_sync_copies_a_module_into_its_cell(course_copy, tmp_path):
+    outputs = course_copy()[2]["cells"][0]["outputs"]
+    assert sync.main(["--to-notebook", "Value"]) == 0
+    module, cell, book = course_copy()
+    expected = CELL.replace("float(data)", "data").replace("(self): self.data += 2", "(self):\n        self.data += 1")
+    assert (module, cell) == (MODULE, expected)
+    assert sync.main(["--to-notebook", "micro.gpt.model.double"]) == 0
+    _, cell, book = course_copy()
+    assert cell == expected.replace("    # a comment\n    return x + x                # another", "    return 2 * x")
+    assert book["cells"][0]["outputs"] == outputs and sync.main([]) == 0
+    text = (tmp_path / "notebooks" / "01_a.ipynb").read_text(encoding="utf-8")
+    assert text == json.dumps(book, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+@pytest.mark.parametrize("target, source, expected", [
+    ('def f(x):\n    """Doc."""\n    return x', "def f(x): return -x", 'def f(x):\n    """Doc."""\n    return -x'),
+    ('class A:\n    "Doc."', "class A:\n    pass", 'class A:\n    "Doc."\n    pass'),
+    ("class A:\n    pass", 'class A(B): "Doc."', "class A(B):\n    pass"),
+    ('class A: "Doc."', "class A(B):\n    # why\n    x = 1", 'class A(B):\n    "Doc."\n    # why\n    x = 1'),
+    ('def f():\n    """D."""\n    def g():\n        """E."""\n        return 1\n    return g',
+     "def f():\n    def g():\n        return 2\n    return g",
+     'def f():\n    """D."""\n    def g():\n        """E."""\n        return 2\n    return g'),
+], ids=["one row", "only a docstring", "only in the source", "docstring in the row", "nested"])
+def test_sync_keeps_docstrings_in_odd_places(target, source, expected):
+    name = re.search(r"\w+ (\w+)", target)[1]
+    assert sync.replace(f"a = 1\n{target}\nb = 2\n", name, source) == f"a = 1\n{expected}\nb = 2\n"
+
+
+def test_sync_says_what_is_missing(course_copy, tmp_path, capsys):
+    (tmp_path / "micro" / "gpt" / "model.py").write_text("")
+    assert sync.main([]) == 1
+    assert "micro.gpt does not define Value. Please write it there first." in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        sync.main(["Nobody"])
+    assert "no cell has the tag" in capsys.readouterr().err
 
 
 # ---- the wheel and the data -----------------------------------------------------------------------------
