@@ -27,8 +27,9 @@ def draw_dot(root, *, title=None, rankdir="LR", max_nodes=150):
     results square ones, and `root` a thick border. Before the backward pass a gradient reads "not yet": while
     every leaf's gradient is zero, a zero means that nothing has arrived; after that, a zero is a zero.
 
-    root: a Value, that is, an object with numbers `data` and `grad`, a set or tuple `_prev` of the Values
-        that it was made from, a text `_op` and maybe a text `label`.
+    root: a Value, that is, an object with numbers `data` and `grad`, a tuple `_prev` of the Values that it was
+        made from (or a set, as in micrograd: inputs are then sorted by label, operation and numbers), a text `_op`
+        and maybe a text `label`.
     title: a line of text above the graph.
     rankdir: the direction from leaves to root, "LR" (left to right), "TB" (top to bottom), "RL" or "BT".
     max_nodes: the largest graph, in values, that it draws.
@@ -109,13 +110,11 @@ def _check_value(v, who):
 
 
 def _in_order(root, nodes, text):
-    """The values, inputs before results, and {id: list of inputs}: the same in every process."""
+    """The values, inputs before results, and {id: list of inputs}."""
     inputs = {i: list(v._prev) for i, v in nodes.items()}
-    # A set lists its entries by memory address, so differently in every run: sort them. A tuple is in order.
-    sets = [i for i, v in nodes.items() if isinstance(v._prev, (set, frozenset)) and len(v._prev) > 1]
-    rank = _ranks(root, nodes, inputs, text) if sets else {}
-    for i in sets:
-        inputs[i].sort(key=lambda child: rank[id(child)])
+    for i, v in nodes.items():
+        if isinstance(v._prev, (set, frozenset)):  # lists its entries by memory address, differently in every run
+            inputs[i].sort(key=lambda child: text[id(child)])
     order, seen, stack = [], set(), [(root, False)]
     while stack:  # depth first, without recursion: a graph may be deeper than Python's stack
         v, inputs_done = stack.pop()
@@ -126,33 +125,6 @@ def _in_order(root, nodes, text):
             stack.append((v, True))
             stack.extend((child, False) for child in reversed(inputs[id(v)]))
     return order, inputs
-
-
-def _ranks(root, nodes, inputs, text):
-    """A rank for each value that depends on the graph only, never on memory addresses: {id: rank}.
-
-    First by what a value shows. Values that look alike are then told apart by their inputs and users, and by
-    theirs, until nothing changes ("colour refinement"). Twins that are left can trade places without changing
-    the picture, so either may go first; that choice may tell others apart, so around again.
-    """
-    users = {i: [] for i in nodes}
-    for i in nodes:
-        for child in inputs[i]:
-            users[id(child)].append(i)
-
-    def ranked(keys):
-        place = {key: k for k, key in enumerate(sorted(set(keys.values())))}
-        return {i: place[key] for i, key in keys.items()}
-
-    rank = ranked({i: (text[i], repr(v.data), repr(v.grad), v is root) for i, v in nodes.items()})
-    while (classes := len(set(rank.values()))) < len(nodes):
-        rank = ranked({i: (rank[i], tuple(sorted(rank[id(c)] for c in inputs[i])),
-                           tuple(sorted(rank[u] for u in users[i]))) for i in nodes})
-        if len(set(rank.values())) == classes:  # nothing changed: let one of the first twins go first
-            tied = sorted(rank.values())
-            tie = next(a for a, b in zip(tied, tied[1:]) if a == b)
-            rank[next(i for i in nodes if rank[i] == tie)] -= 0.5
-    return rank
 
 
 def _texts(nodes):
@@ -247,3 +219,59 @@ def _tree(root, inputs, name, text, title):
             stack.extend((child, indent + "  ") for child in reversed(inputs[id(v)]))
         seen.add(id(v))
     return "\n".join(lines)
+
+
+BACK = "#D55E00"
+
+
+def draw_flow(steps, tensors, *, title=None, rankdir="TB", backward=True):
+    """A chain of computations as a picture: tensors as boxes, forward arrows solid, gradients dashed.
+
+    steps: (result, operation, inputs) in the order of the forward pass; result and inputs are names, the
+        inputs in one text with spaces between.
+    tensors: name -> tensor (anything with a `.shape`), one for every name in `steps`.
+    title: a line of text above.  rankdir: "TB", from top to bottom, or "LR", from left to right.
+    backward: False leaves the dashed arrows out.
+
+    Inputs that no step computes have round corners. A thick border marks what several steps use: that many
+    gradients arrive there and add up. Returns a `graphviz.Digraph`, which Jupyter shows; without Graphviz the
+    steps as text. KeyError for a name without a tensor.
+
+    >>> import torch
+    >>> x, w = torch.zeros(32, 3), torch.zeros(3, 5)
+    >>> draw_flow([("y", "@", "x w")], {"x": x, "w": w, "y": x @ w})
+    <flow of 3 tensors in 1 step>
+    """
+    steps = [(result, operation, inputs.split()) for result, operation, inputs in steps]
+    made = {result: operation for result, operation, _ in steps}
+    names = list(dict.fromkeys(name for result, _, inputs in steps for name in (*inputs, result)))
+    lost = [name for name in names if name not in tensors]
+    if lost:
+        raise KeyError(f"draw_flow was given no tensor for {lost[0]!r}: add it to `tensors`.")
+    shape = {name: " × ".join(map(str, tensors[name].shape)) or "one number" for name in names}
+    if _dot_program() is None:
+        print("No Graphviz works here, so this is the chain as text; `pip install graphviz-pure` brings one.")
+        lines = [f"{r} ({shape[r]}) = {operation} of {', '.join(inputs)}" for r, operation, inputs in steps]
+        return TextGraph("\n".join(lines))
+    uses = [name for _, _, inputs in steps for name in inputs]
+    size = f"flow of {len(names)} tensors in {len(steps)} step{'s' * (len(steps) != 1)}"
+    graph = Picture("flow", comment=size, format="svg")
+    heading = _html(title) if title else ""
+    graph.attr(rankdir=rankdir, size="8.3,100", ranksep="0.28", nodesep="0.3", fontname="Helvetica",
+               fontsize="15", labelloc="t", label=f"<{heading}>" if heading else "")
+    graph.attr("node", fontname="Helvetica", fontsize="12", shape="box", margin="0.08,0.03", height="0.3")
+    graph.attr("edge", arrowsize="0.6", penwidth="0.9")
+    for name in names:
+        text = f"<B>{_html(name)}</B>  {shape[name]}"
+        style = {"fillcolor": "#FFFFFF", "style": "filled"}
+        if name not in made:
+            style = {"fillcolor": "#E6F1FA", "style": "filled,rounded"}
+        else:
+            text += f"<BR/><FONT COLOR=\"#555555\">{_html(made[name])}</FONT>"
+        graph.node(name, f"<{text}>", penwidth="2.4" if uses.count(name) > 1 else "0.9", **style)
+    for result, _, inputs in steps:
+        for name in inputs:
+            graph.edge(name, result)
+            if backward:
+                graph.edge(result, name, style="dashed", color=BACK, constraint="false")
+    return graph

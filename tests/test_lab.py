@@ -22,12 +22,12 @@ import nbformat
 import pytest
 from playwright.sync_api import Error, expect, sync_playwright
 
-from tests import course
+from tests import helpers
 
 SLOW = 60_000      # ms: what a busy computer may take to show a page or a menu
 RUN_ALL = 300_000  # ms: and to run the first notebook, some 40 s in peace
 SVG = "image/svg+xml"
-FIRST = course.NAMES[0]
+FIRST = helpers.NAMES[0]
 TO_RUN = f"run_{FIRST}"  # the copy of the first notebook that is run, its stored outputs taken out
 
 
@@ -84,7 +84,7 @@ def browser():
 
 def make_lab(notebooks, *args):
     """The command and the environment of `make lab`, but for these notebooks and with this Python."""
-    spec = importlib.util.spec_from_file_location("make_env", course.ROOT / "tools" / "env.py")
+    spec = importlib.util.spec_from_file_location("make_env", helpers.ROOT / "tools" / "env.py")
     env_py = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(env_py)
     ran = []
@@ -107,9 +107,9 @@ class Lab:
         self.notebooks, self.log, self.browser = folder / "notebooks", folder / "lab.log", browser
         self.port, self.token = free_port(), secrets.token_hex(16)
         self.notebooks.mkdir()
-        for path in course.PATHS:
+        for path in helpers.PATHS:
             shutil.copy(path, self.notebooks)
-        shutil.copytree(course.ROOT / "data", folder / "data", ignore=shutil.ignore_patterns(".cache"))
+        shutil.copytree(helpers.ROOT / "data", folder / "data", ignore=shutil.ignore_patterns(".cache"))
         fresh = self.read(FIRST)
         for cell in fresh.cells:
             if cell.cell_type == "code":
@@ -252,7 +252,7 @@ def window(lab, running):  # `running` first: it computes while the others are o
         yield page
 
 
-@pytest.mark.parametrize("name", course.NAMES)
+@pytest.mark.parametrize("name", helpers.NAMES)
 def test_opens(lab, window, name, tmp_path):
     cells, page = lab.read(name).cells, window
     with lab.watch(page, tmp_path):
@@ -321,7 +321,7 @@ def done(run, lab, tmp_path):
 def test_every_cell_runs(done):
     code = [c for c in done.cells if c.cell_type == "code"]
     for c in code:
-        wrong = [o for o in c.outputs if o.output_type == "error" and "raises-exception" not in course.tags(c)
+        wrong = [o for o in c.outputs if o.output_type == "error" and "raises-exception" not in helpers.tags(c)
                  or o.get("name") == "stderr"]
         assert not wrong, c.source
     assert [c.execution_count for c in code] == list(range(1, len(code) + 1))
@@ -393,7 +393,7 @@ def test_a_hint_unfolds(done):
 
 
 def test_an_exercise_answers(done, tmp_path):
-    number, stub, solution = course.exercises(FIRST)[0]
+    number, stub, solution = helpers.exercises(FIRST)[0]
     number = number.replace("_", ".")
     check = re.search(r"^check\..*", stub.source, re.M)[0]
     here = cell(done.page, next(i for i, c in enumerate(done.cells) if c.source == stub.source))

@@ -4,17 +4,17 @@ import re
 import subprocess
 import sys
 
-from tests import course
+from tests import helpers
 
-TEXT = (course.ROOT / "README.md").read_text(encoding="utf-8")
+TEXT = (helpers.ROOT / "README.md").read_text(encoding="utf-8")
 PLAN = ["01 micrograd", "02 bigram", "03 mlp", "04 diagnostics", "05 backprop", "06 wavenet", "07 gpt", "08 bpe",
-        "09 layers", "10 training", "11 speedrun"]
+        "09 images", "10 layers", "11 debugging", "12 training", "13 speedrun"]
 
 
 def test_links_lead_somewhere():
     for target in re.findall(r"\]\(([^)\s]+)\)", TEXT):
         if not target.startswith("http"):
-            assert (course.ROOT / target).exists(), target
+            assert (helpers.ROOT / target).exists(), target
 
 
 def test_map_names_every_notebook_and_says_which_are_coming():
@@ -22,11 +22,11 @@ def test_map_names_every_notebook_and_says_which_are_coming():
     assert list(rows) == PLAN
     for entry, row in rows.items():
         name = entry.replace(" ", "_")
-        if name in course.NAMES:
+        if name in helpers.NAMES:
             assert f"(notebooks/{name}.ipynb)" in row and re.search(r"\d+ s \|$", row), row
         else:
             assert "coming" in row, row
-    assert set(course.NAMES) <= {e.replace(" ", "_") for e in PLAN}
+    assert set(helpers.NAMES) <= {e.replace(" ", "_") for e in PLAN}
 
 
 def test_the_two_commands_stand_first():
@@ -38,12 +38,12 @@ def test_the_two_commands_stand_first():
 def test_the_code_runs_and_prints_what_it_says():
     code = re.search(r"```python\n(.*?)```", TEXT, re.S)[1]
     said = re.search(r"# (.*)$", code, re.M)[1]
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=course.ROOT)
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=helpers.ROOT)
     assert out.stdout.strip() == said
 
 
 def test_measured_figures_are_those_recorded():
-    result = json.loads((course.ROOT / "data" / "results" / "engine.json").read_text(encoding="utf-8"))
+    result = json.loads((helpers.ROOT / "data" / "results" / "engine.json").read_text(encoding="utf-8"))
     ours, theirs = result["step"]["micro"]["ms"], result["step"]["micrograd"]["ms"]
     assert f"in {ours:.0f} ms where micrograd, its model, takes {theirs:,.0f} ms" in TEXT.replace("\n", " ")
     assert theirs / ours >= 20
@@ -51,7 +51,7 @@ def test_measured_figures_are_those_recorded():
 
 
 def recorded(name):
-    return json.loads((course.ROOT / "data" / "results" / f"{name}.json").read_text(encoding="utf-8"))
+    return json.loads((helpers.ROOT / "data" / "results" / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def test_the_maps_results_are_those_recorded():
@@ -71,17 +71,17 @@ def test_the_maps_results_are_those_recorded():
     assert f"nanoGPT's recipe has {nano['loss']:.3f} after {nano['seconds']:.0f} s" in rows["07"]
     assert max(ours["loss_runs"]) < min(nano["loss_runs"]) and ours["seconds"] < nano["seconds"] / 4
     mini = {name: 100 * row["accuracy"]["mean"] for name, row in recorded("speedrun_small")["rungs"].items()}
-    assert f"{mini['Muon']:.1f}% of photographs where the plain small net has {mini['a small net']:.1f}%" in rows["11"]
-    assert ("not yet measured" in TEXT) == (not (course.ROOT / "data" / "results" / "speedrun.json").exists())
+    assert f"{mini['Muon']:.1f}% of photographs where the plain small net has {mini['a small net']:.1f}%" in rows["13"]
+    assert ("not yet measured" in TEXT) == (not (helpers.ROOT / "data" / "results" / "speedrun.json").exists())
     zoo = recorded("layers")
     behind = zoo["flat_norms"]["2"]["batch"]["loss"]["mean"] - zoo["flat_norms"]["2"]["layer"]["loss"]["mean"]
     ahead = zoo["gated"]["GELU"]["loss"]["mean"] - zoo["gated"]["SwiGLU"]["loss"]["mean"]
-    assert f"in batches of two ends {behind:.2f} nats behind layer norm" in rows["09"]
-    assert f"a SwiGLU {ahead:.2f} ahead of a GELU of equal size" in rows["09"]
+    assert f"in batches of two ends {behind:.2f} nats behind layer norm" in rows["10"]
+    assert f"a SwiGLU {ahead:.2f} ahead of a GELU of equal size" in rows["10"]
     best = {(kind, batch): float(min(rates, key=lambda lr: sum(rates[lr]))) for kind, by in
             recorded("training")["valley"].items() for batch, rates in by.items()}
     sgd, adam = (round(best[kind, "256"] / best[kind, "16"]) for kind in ("SGD", "AdamW"))
-    assert f"SGD's best rate grows {sgd}-fold from batches of 16 to 256, AdamW's {adam}-fold" in rows["10"]
+    assert f"SGD's best rate grows {sgd}-fold from batches of 16 to 256, AdamW's {adam}-fold" in rows["12"]
     tokens = recorded("bpe")
     assert f"OpenAI's tokens on {tokens['fuzz']['texts']:,} random texts" in rows["08"]
     assert tokens["fuzz"]["differ"] == 0

@@ -18,7 +18,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.course import ROOT
+from tests.helpers import ROOT
 from tools import run_notebooks, sync
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -194,7 +194,7 @@ def test_commands_pass_arguments_on_and_return_the_exit_code(env):
 
 def test_bench_runs_the_named_benchmarks_or_all(env):
     env.BENCH.mkdir(parents=True)
-    for name in ("engine", "gpt", "_parts"):
+    for name in ("engine", "gpt", "_record"):
         (env.BENCH / f"{name}.py").touch()
     env.main("setup")
     env.ran.clear()

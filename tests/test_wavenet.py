@@ -10,7 +10,7 @@ from torch import nn
 
 from micro.layers import BatchNorm1d, FeaturesLast, FlattenConsecutive
 from micro.wavenet import CausalConv, GatedBlock, WaveNet
-from tests.tensors import bell, one_thread  # noqa: F401 (a fixture is used by being there)
+from tests.helpers import bell, one_thread  # noqa: F401 (a fixture is used by being there)
 
 many = settings(max_examples=40, derandomize=True, deadline=None, database=None)
 seeds, few, dilations = st.integers(0, 2**31), st.integers(1, 5), st.integers(1, 6)
@@ -66,8 +66,7 @@ def test_wavenet_is_the_papers_and_its_gradients_too(net, seed, B, T):
     ix = torch.randint(0, 7, (B, T), generator=torch.Generator().manual_seed(seed))
     ours, theirs = net(ix), reference(net, ix)
     assert torch.allclose(ours, theirs, rtol=0, atol=1e-9)
-    used = [p for name, p in net.named_parameters()]
-    dy = bell(seed, *ours.shape)
+    used, dy = list(net.parameters()), bell(seed, *ours.shape)
     for a, b in zip(torch.autograd.grad(ours, used, dy), torch.autograd.grad(theirs, used, dy)):
         assert torch.allclose(a, b, rtol=0, atol=1e-9)
 
@@ -144,7 +143,7 @@ def test_flatten_consecutive_lays_neighbours_side_by_side(seed, B, groups, C, n)
 
 
 def test_flatten_consecutive_says_what_does_not_fit():
-    with pytest.raises(ValueError, match=r"FlattenConsecutive\(3\) takes .* multiple of 3, not \(2, 8, 5\)"):
+    with pytest.raises(ValueError, match=r"multiple of 3, not \(2, 8, 5\)"):
         FlattenConsecutive(3)(torch.zeros(2, 8, 5))
 
 

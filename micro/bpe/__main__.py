@@ -4,6 +4,7 @@ import sys
 import time
 
 from micro.bpe import GPT2_SPLIT_PATTERN, GPT4_SPLIT_PATTERN, BasicTokenizer, GPT4Tokenizer, RegexTokenizer, files
+from micro.files import Problem
 
 HELP = """examples:
   python -m micro.bpe train my.txt --vocab-size 512 --out my      writes my.model and my.vocab
@@ -15,10 +16,6 @@ Without a file, encode and decode read what is piped in. Encoding takes bytes as
 decoding gives the same bytes back. In them nothing is special, unless --special is given.
 """
 PATTERNS = {"gpt2": GPT2_SPLIT_PATTERN, "gpt4": GPT4_SPLIT_PATTERN}
-
-
-class Problem(Exception):
-    """Something that one sentence explains, and that the user can mend."""
 
 
 def parser():
@@ -41,7 +38,7 @@ def parser():
     return top
 
 
-def read(path: str) -> bytes:
+def read_bytes(path: str) -> bytes:
     if path == "-":
         return sys.stdin.buffer.read()
     try:
@@ -68,7 +65,7 @@ def tokenizer_of(name: str) -> BasicTokenizer:
 
 
 def run_train(args):
-    text = text_of(read(args.text), args.text)
+    text = text_of(read_bytes(args.text), args.text)
     if args.pattern == "none" and args.special:
         raise Problem("--special needs a pattern: leave --pattern none out.")
     tokenizer = BasicTokenizer() if args.pattern == "none" else RegexTokenizer(PATTERNS.get(args.pattern, args.pattern))
@@ -84,7 +81,7 @@ def run_train(args):
 
 
 def run_encode(args):
-    tokenizer, data = tokenizer_of(args.model), read(args.file)
+    tokenizer, data = tokenizer_of(args.model), read_bytes(args.file)
     if args.special:
         if tokenizer.pattern is None:
             raise Problem(f"{args.model!r} knows no special tokens: leave --special out.")
@@ -95,7 +92,7 @@ def run_encode(args):
 
 
 def run_decode(args):
-    words = read(args.file).split()
+    words = read_bytes(args.file).split()
     wrong = [word for word in words if not word.isdigit() or len(word) > 4000]
     if wrong:
         raise Problem(f"{args.file!r} must hold ids, whole numbers with spaces between: what is {wrong[0][:40]!r}?")

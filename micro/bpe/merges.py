@@ -23,7 +23,7 @@ def replace_pair(word: str, pair: str, new: str) -> tuple[str, list[str], list[s
     parts = word.split(pair)
     lost, gained = [], []
     for k, (left, right) in enumerate(pairwise(parts)):
-        if left or k:                   # it has a neighbour: a token, or the pair replaced before it
+        if left or k:                   # a neighbour: a token, or the pair replaced before it
             lost.append((left or pair)[-1] + pair[0])
             gained.append((left or new)[-1] + new)
         if right:
@@ -58,7 +58,7 @@ def learn_merges(chunks: dict[str, int], n: int) -> dict[tuple[int, int], int]:
     while heap and len(merges) < n:
         hoped = heappop(heap)                               # a pair, and the best place it may have
         pair = hoped[-1]
-        if count[pair] and hoped != place(pair):            # it lost some: back, to where it belongs
+        if count[pair] and hoped != place(pair):            # it lost some: back, where it belongs
             heappush(heap, place(pair))
         elif count[pair]:
             new = chr(256 + len(merges))

@@ -6,7 +6,7 @@ from operator import index, itemgetter
 
 import regex  # the standard re has no \p{L}, "any letter"
 
-from micro.bpe import files
+from micro.bpe import cl100k, files, validate
 from micro.bpe.merges import apply_merges, as_bytes, learn_merges
 
 # How GPT-2 and GPT-4 cut a text into chunks that no token crosses (from tiktoken, MIT licence).
@@ -41,7 +41,8 @@ class Tokenizer:
         self._use({})
 
     def _use(self, merges: dict[tuple[int, int], int]) -> None:
-        self.merges, self.vocab = merges, {i: bytes([byte]) for byte, i in enumerate(self.byte_order)}
+        self.merges = merges
+        self.vocab = {i: bytes([byte]) for byte, i in enumerate(self.byte_order)}
         for (a, b), new in merges.items():
             self.vocab[new] = self.vocab[a] + self.vocab[b]
         self._ids = {token: i for i, token in self.vocab.items()}
@@ -55,7 +56,9 @@ class Tokenizer:
         try:
             return b"".join([self.vocab[index(i)] for i in ids])
         except KeyError as error:
-            known = f"ids to {max(self.vocab)}" if self.merges else "only bytes: train() or load() it"
+            known = "only bytes: train() or load() it"
+            if self.merges:
+                known = f"ids to {max(self.vocab)}"
             raise ValueError(f"This tokenizer has no id {error.args[0]}; it has {known}.") from None
 
     def decode(self, ids: Iterable[int], errors: str | None = None) -> str:
@@ -94,7 +97,7 @@ class BasicTokenizer(Tokenizer):
 
     def split(self, text: str) -> list[str]:
         """The chunks of a text: here just one."""
-        files.check_text(text)
+        validate.check_text(text)
         return [text] if text else []
 
     def train(self, text: str, vocab_size: int, verbose: bool = False) -> None:
@@ -102,19 +105,19 @@ class BasicTokenizer(Tokenizer):
 
         Raises ValueError if vocab_size is under 256, or more than the text has pairs for.
         """
-        files.check_size(vocab_size)
-        files.check_special(self.special_tokens, vocab_size)
+        validate.check_size(vocab_size)
+        validate.check_special(self.special_tokens, vocab_size)
         merges = learn_merges(Counter(self.split(text)), vocab_size - 256)
         if len(merges) < vocab_size - 256:
-            raise ValueError(f"The text has no pair left after {len(merges)} merges: give more text, "
-                             f"or take vocab_size = {256 + len(merges)} or less.")
+            raise ValueError(f"The text has no pair left after {len(merges)} merges: "
+                             f"give more text, or take vocab_size = {256 + len(merges)} or less.")
         self.byte_order = files.BYTES
         self._use(merges)
         for pair, new in merges.items() if verbose else ():
             print(f"{new}: {pair} {self.vocab[new]}")
 
     def _encode_chunk(self, chunk: bytes) -> list[int]:
-        if chunk in self._ids:                              # merging would end there as well (tested)
+        if chunk in self._ids:                              # merging would end there too (tested)
             return [self._ids[chunk]]
         word = chunk.translate(self.byte_order).decode("latin-1")
         return [ord(token) for token in apply_merges(word, self._new, self._pair)]
@@ -129,7 +132,7 @@ class BasicTokenizer(Tokenizer):
 
     def encode_bytes(self, data: bytes) -> list[int]:
         """The ids of any bytes, UTF-8 or not: decode_bytes(encode_bytes(data)) == data. Nothing is special."""
-        files.check_bytes(data)
+        validate.check_bytes(data)
         chunks = self.split(data.decode("utf-8", "surrogateescape"))
         parts = (self._encode_chunk(chunk.encode("utf-8", "surrogateescape")) for chunk in chunks)
         return list(chain.from_iterable(parts))
@@ -147,14 +150,14 @@ class RegexTokenizer(BasicTokenizer):
 
     def __init__(self, pattern: str | None = None):
         self.pattern = GPT4_SPLIT_PATTERN if pattern is None else pattern
-        files.compiled(self.pattern)                        # complain now
+        validate.compiled(self.pattern)                        # complain now
         self.special_tokens = {}
         super().__init__()
 
     def split(self, text: str) -> list[str]:
         """The chunks of a text. Raises ValueError where the pattern leaves something out."""
-        files.check_text(text)
-        chunks = files.compiled(self.pattern).findall(text)
+        validate.check_text(text)
+        chunks = validate.compiled(self.pattern).findall(text)
         if "".join(chunks) != text:
             raise ValueError(f"The pattern {self.pattern!r} leaves out parts of the text: "
                              "end it with |[\\s\\S].")
@@ -162,7 +165,7 @@ class RegexTokenizer(BasicTokenizer):
 
     def register_special_tokens(self, special_tokens: dict[str, int]) -> None:
         """Give strings an id of their own, beyond the merges; those registered before are forgotten."""
-        files.check_special(special_tokens, max([255, *self.merges.values()]) + 1)
+        validate.check_special(special_tokens, max([255, *self.merges.values()]) + 1)
         self.special_tokens = dict(special_tokens)
         self._use(self.merges)
 
@@ -172,7 +175,7 @@ class RegexTokenizer(BasicTokenizer):
         allowed_special: which special tokens the text may hold: "all", or a set of them. Any other in the text
         raises ValueError, as a user could have typed it; with "none" they are text like any other.
         """
-        files.check_text(text)
+        validate.check_text(text)
         special, allowed = self.special_tokens, allowed_special
         if isinstance(allowed, str) and allowed not in ("all", "none", "none_raise"):
             raise ValueError(f'allowed_special = {allowed!r} must be "all", "none", "none_raise" '
@@ -188,7 +191,8 @@ class RegexTokenizer(BasicTokenizer):
         longest_first = sorted(keep, key=len, reverse=True)
         either = "|".join(map(regex.escape, longest_first))
         ids = []
-        for k, part in enumerate(regex.split(f"({either})", text)):     # text, special, text, ..., text
+        parts = regex.split(f"({either})", text)                # text, special, text, ..., text
+        for k, part in enumerate(parts):
             ids += [special[part]] if k % 2 else self.encode_ordinary(part)
         return ids
 
@@ -196,7 +200,7 @@ class RegexTokenizer(BasicTokenizer):
 class GPT4Tokenizer(RegexTokenizer):
     """The tokenizer of GPT-4, cl100k_base, made from its published list of tokens.
 
-    ranks: token -> id, for another list of this kind, with its special_tokens; without it, files.cl100k_ranks().
+    ranks: token -> id, for another list of this kind, with its special_tokens; without it, cl100k.cl100k_ranks().
 
     >>> GPT4Tokenizer().encode("hello world")
     [15339, 1917]
@@ -205,14 +209,14 @@ class GPT4Tokenizer(RegexTokenizer):
     def __init__(self, ranks: dict[bytes, int] | None = None,
                  special_tokens: dict[str, int] | None = None):
         if ranks is None:
-            ranks, special_tokens = files.cl100k_ranks(), special_tokens or CL100K_SPECIAL_TOKENS
-        files.check_ranks(ranks)
+            ranks, special_tokens = cl100k.cl100k_ranks(), special_tokens or CL100K_SPECIAL_TOKENS
+        validate.check_ranks(ranks)
         self.byte_order = bytes(ranks[bytes([byte])] for byte in range(256))
         super().__init__()
         for token, new in sorted(ranks.items(), key=itemgetter(1)):
             if len(token) > 1:
                 pair = tuple(self._encode_chunk(token))     # by the merges so far, all but its own
-                files.check_pair(token, pair)
+                validate.check_pair(token, pair)
                 self.merges[pair] = new
                 self._pair[chr(new)] = chr(pair[0]) + chr(pair[1])
                 self._new[self._pair[chr(new)]] = chr(new)

@@ -1,6 +1,7 @@
 """What diagnose() holds to be too much or too little, and how it says so."""
 import math
 from collections import Counter, namedtuple
+from functools import cached_property
 from itertools import pairwise
 
 import torch
@@ -29,135 +30,297 @@ def change(a, b):
     return min(each, whole, key=lambda r: abs(math.log(r))) if (each > 1) == (whole > 1) else 1.0
 
 
-def judge(run, report, model):
-    """The findings: on modes, on numbers that are none, on activations, on gradients."""
-    found, layers, grads, loss = [], report.layers, run.grads, report.loss
-    matrices = [l for l in layers if l.role == "matrix"]
-    inside = [l for l in matrices[:-1] if l.links[1] not in run.ends]  # hidden ones: a model may have several outputs
-    fed = {l.links[0] for l in layers}
+class Look:
+    """What the findings look at: the records of the layers in the order of their calls, weights, gradients, loss."""
 
-    def say(level, culprits, text):  # culprits: records of layers, or names of parameters
-        if level and culprits:
-            names = [f"`{c}`" if isinstance(c, str) else f"`{c.name}` ({c.kind})" for c in culprits]
-            names[3:] = [f"{len(names) - 3} more"] if names[3:] else []
-            first = culprits[0] if isinstance(culprits[0], str) else culprits[0].name + "."
-            layer = first.rpartition(".")[0] or type(model).__name__
-            found.append(Finding(level, layer, f"{', '.join(names)}: {text}"))
-    # Modes: batch norms and dropouts do one thing in training and another in use.
-    norms = [l for l in layers if l.role == "batchnorm"]
-    fickle = norms + [l for l in layers if l.role == "dropout" and getattr(l.module, "p", 1)
-                      or isinstance(p := getattr(l.module, "dropout", 0), float) and p > 0]  # attention, LSTM
-    mode, other = ("train", "eval") if model.training else ("eval", "train")
-    acting = [l for l in fickle if l.module.training]
-    effect = ("batch norms do not learn the data's statistics then, dropouts drop nothing" if model.training
+    def __init__(self, run, report, model):
+        self.run, self.model = run, model
+        self.layers, self.weights, self.grads, self.loss = report.layers, report.weights, run.grads, report.loss
+        self.matrices = [l for l in self.layers if l.role == "matrix"]
+        self.norms = [l for l in self.layers if l.role == "batchnorm"]
+        self.fickle = self.norms + [l for l in self.layers if drops(l)]
+        # Hidden ones: a model may have several outputs.
+        self.inside = [l for l in self.matrices[:-1] if l.links[1] not in run.ends]
+        self.fed = {l.links[0] for l in self.layers}  # whose output another layer takes
+        self.guess = math.log(run.classes) if run.classes > 1 else math.nan
+
+    def linked(self, a, b):
+        """Does each layer from a to b feed the next, and nothing else?"""
+        between = pairwise(self.layers[self.layers.index(a):self.layers.index(b) + 1])
+        return all(p.links[1] == q.links[0] and not p.forks for p, q in between)
+
+    @cached_property
+    def alone(self):
+        """Hidden layers that share their input with no other: queries, keys and values have unlike gradients anyway."""
+        shared = Counter(l.links[0] for l in self.matrices)
+        return [l for l in self.inside if shared[l.links[0]] == 1]
+
+    @cached_property
+    def free(self):
+        """Hidden layers with no norm behind, which would repair the size."""
+        return [l for l, after in pairwise(self.layers) if l in self.inside and "norm" not in after.role and l.gain > 0]
+
+    @cached_property
+    def hidden(self):
+        """Hidden layers whose gradients can be compared: not across the pooling of a whole image."""
+        found = [l for l in self.alone if l.grad > 0]
+        return [l for l in found if len(l.shape) == len(found[0].shape)]
+
+    @cached_property
+    def steps(self):
+        """(change of the gradient from b back to a, a, b), the largest first."""
+        found = ((change(a, b), a, b) for a, b in pairwise(self.hidden))
+        return sorted(found, key=lambda step: -abs(math.log(step[0])))
+
+    @cached_property
+    def useless(self):
+        """Names of the biases that a batch norm subtracts."""
+        size = {w.name: w.grad for w in self.weights}
+        return [l.prefix + "bias" for l, after in pairwise(self.layers) if after.role == "batchnorm"
+                and size.get(l.prefix + "bias", math.inf) < 1e-5 * size.get(l.prefix + "weight", 0)]
+
+
+def of_layers(level, layers, text):
+    """The finding on these records of layers, in a list: an empty one without a level or a layer."""
+    names = [f"`{l.name}` ({l.kind})" for l in layers]
+    return [Finding(level, layers[0].name, sentence(names, text))] if level and layers else []
+
+
+def of_names(level, names, text):
+    """The same on names: of parameters, or that of the model."""
+    quoted = [f"`{name}`" for name in names]
+    return [Finding(level, names[0].rpartition(".")[0], sentence(quoted, text))] if level and names else []
+
+
+def sentence(names, text):
+    more = [f"{len(names) - 3} more"] if len(names) > 3 else []
+    return f"{', '.join(names[:3] + more)}: {text}"
+
+
+# Modes: batch norms and dropouts do one thing in training and another in use.
+
+
+def drops(layer):
+    if layer.role == "dropout" and getattr(layer.module, "p", 1):
+        return True
+    p = getattr(layer.module, "dropout", 0)  # attention, LSTM
+    return isinstance(p, float) and p > 0
+
+
+def rests(layer):
+    """A batch norm that is frozen may well stay in eval mode."""
+    return layer.role == "batchnorm" and {p.requires_grad for p in layer.module.parameters()} == {False}
+
+
+def another_mode(look):
+    training = look.model.training
+    mode, other = ("train", "eval") if training else ("eval", "train")
+    effect = ("batch norms do not learn the data's statistics then, dropouts drop nothing" if training
               else "its output depends on the rest of the batch or chance")
-    rests = [l for l in norms if model.training and {p.requires_grad for p in l.module.parameters()} == {False}]
-    say("serious", [l for l in fickle if l.module.training != model.training and l not in rests],
-        f"in {other} mode while the model is in {mode} mode: {effect}; call model.{mode}()")
-    if run.change > 1e-3 or acting and run.change >= 0:
-        say("serious", acting or [type(model).__name__], "the model is in train mode though you evaluate, which "
-            f"changes its output by {run.change:.0%}; call model.eval() first")
-    few = [l for l in norms if l.module.training and l.shape[0] < BATCH and "instance" not in l.kind.lower()]
-    say("note", few, f"statistics of {few and few[0].shape[0]} examples are noisy; take larger batches")
-    fresh = [l for l in norms if not l.module.training and l.fresh]
-    say("serious", fresh, "in eval mode but has never seen training data (running mean 0, variance 1); run "
-        "batches in train mode first")
-    for l in norms:
+    odd = [l for l in look.fickle if l.module.training != training and not (training and rests(l))]
+    yield from of_layers("serious", odd, f"in {other} mode while the model is in {mode} mode: {effect}; "
+                         f"call model.{mode}()")
+
+
+def evaluated_in_train_mode(look):
+    acting = [l for l in look.fickle if l.module.training]
+    effect = look.run.change
+    if effect > 1e-3 or acting and effect >= 0:
+        text = (f"the model is in train mode though you evaluate, which changes its output by {effect:.0%}; "
+                "call model.eval() first")
+        yield from (of_layers("serious", acting, text) if acting
+                    else of_names("serious", [type(look.model).__name__], text))
+
+
+def noisy_statistics(look):
+    few = [l for l in look.norms if l.module.training and l.shape[0] < BATCH and "instance" not in l.kind.lower()]
+    if few:
+        yield from of_layers("note", few, f"statistics of {few[0].shape[0]} examples are noisy; take larger batches")
+
+
+def no_statistics(look):
+    fresh = [l for l in look.norms if not l.module.training and l.fresh]
+    yield from of_layers("serious", fresh, "in eval mode but has never seen training data (running mean 0, variance "
+                         "1); run batches in train mode first")
+
+
+def other_statistics(look):
+    for l in look.norms:
         if not l.module.training and not l.fresh:
-            say(level_of(l.shift, SHIFT) or level_of(l.stretch, STRETCH), [l], "its running statistics do not describe "
-                f"this batch (means {l.shift:.3g} standard deviations off, variances {l.stretch:.3g}-fold); run more "
-                "batches in train mode, or prepare these inputs as in training")
-    # Numbers that are none.
-    late = run.late + [name for name, g in grads.items() if g is not None and not g.isfinite().all()]
-    if run.bad or late or loss is not None and not math.isfinite(loss):
-        text = f"the first to put out nan or infinity; its input is {run.bad[0][1]}" if run.bad else (
-            f"the loss is {loss:.3g}; the first on the way back to get a gradient of nan or infinity")
-        say("serious", [l for l, _ in run.bad[:1]] or late[:1] or layers[-1:], text)
-        return found  # all else follows from that
-    # Activations. A trained network may well be sure of itself.
-    guess = math.log(run.classes) if run.classes > 1 else math.nan
-    sure = loss is not None and loss < 0.8 * guess
-    for l in layers:
-        how, cure = ("saturated", "scale down the weights") if l.role in LIMITS else ("0", "raise the biases")
-        if l is not layers[-1] or l.role not in LIMITS:  # at its end, a model may well be sure
-            level = level_of(l.saturated, SATURATED)
-            say(level and sure and "note" or level, [l], f"{l.saturated:.0%} of its outputs are saturated (outside of "
-                f"{l.limits}): hardly any gradient passes; "
-                + ("it may just be sure, as the loss is low" if sure else f"{cure} before it"))
-            w = l.worst  # of its calls
-            count = f"all {w.units}" if w.dead == w.units else f"{w.dead} of {w.units}"
-            say(level_of(w.dead / w.units, DEAD), [l], f"{count} units are dead ({how} for every example)"
-                f"{'' if w is l else ', in an earlier call than its last'}, so no gradient passes; {cure} before it")
-        if l.stuck and l.dead != l.units:
-            weight = getattr(l.module, "weight", None)
-            blank = isinstance(weight, torch.Tensor) and not weight.any()  # a usual start behind a residual
-            aside = l is not layers[-1] and l.links[1] not in fed  # like positions, which are added to something
-            say("note" if blank or aside else "serious", [l],
-                "puts out the same for every example, though its input differs")
-    # Hidden, and no norm behind repairs the size. To make small what is large, or large what is small, is no fault.
-    free = [l for l, after in pairwise(layers) if l in inside and "norm" not in after.role and l.gain > 0]
-    far = sorted((l for l in free if level_of(l.gain, GAIN) and (l.gain > 1) == (l.rms > 1)), key=lambda l: 1 / l.gain)
+            level = level_of(l.shift, SHIFT) or level_of(l.stretch, STRETCH)
+            yield from of_layers(level, [l], "its running statistics do not describe this batch (means "
+                                 f"{l.shift:.3g} standard deviations off, variances {l.stretch:.3g}-fold); run more "
+                                 "batches in train mode, or prepare these inputs as in training")
+
+
+# Numbers that are none.
+
+
+def not_finite(look):
+    run, loss = look.run, look.loss
+    late = [name for name, g in look.grads.items() if g is not None and not g.isfinite().all()]
+    if run.bad:
+        layer, before = run.bad[0]
+        yield from of_layers("serious", [layer], f"the first to put out nan or infinity; its input is {before}")
+    elif run.late or late or loss is not None and not math.isfinite(loss):
+        text = f"the loss is {loss:.3g}; the first on the way back to get a gradient of nan or infinity"
+        if late and not run.late:
+            yield from of_names("serious", late[:1], text)
+        else:
+            yield from of_layers("serious", (run.late or look.layers[-1:])[:1], text)
+
+
+# Activations: of each layer, then from layer to layer.
+
+
+def activations(look):
+    for layer in look.layers:
+        if layer is not look.layers[-1] or layer.role not in LIMITS:  # at its end, a model may well be sure
+            yield from saturated(look, layer)
+            yield from dead(layer)
+        yield from stuck(look, layer)
+
+
+def cure(layer):
+    return "scale down the weights before it" if layer.role in LIMITS else "raise the biases before it"
+
+
+def saturated(look, layer):
+    level = level_of(layer.saturated, SATURATED)
+    sure = look.loss is not None and look.loss < 0.8 * look.guess  # a trained network may well be sure of itself
+    advice = "it may just be sure, as the loss is low" if sure else cure(layer)
+    yield from of_layers("note" if level and sure else level, [layer], f"{layer.saturated:.0%} of its outputs are "
+                         f"saturated (outside of {layer.limits}): hardly any gradient passes; {advice}")
+
+
+def dead(layer):
+    worst = layer.worst  # of its calls
+    count = f"all {worst.units}" if worst.dead == worst.units else f"{worst.dead} of {worst.units}"
+    how = "saturated" if layer.role in LIMITS else "0"
+    call = "" if worst is layer else ", in an earlier call than its last"
+    yield from of_layers(level_of(worst.dead / worst.units, DEAD), [layer], f"{count} units are dead ({how} for every "
+                         f"example){call}, so no gradient passes; {cure(layer)}")
+
+
+def stuck(look, layer):
+    if layer.stuck and layer.dead != layer.units:
+        weight = getattr(layer.module, "weight", None)
+        blank = isinstance(weight, torch.Tensor) and not weight.any()  # a usual start behind a residual
+        # Aside, like positions, which are added to something.
+        aside = layer is not look.layers[-1] and layer.links[1] not in look.fed
+        yield from of_layers("note" if blank or aside else "serious", [layer],
+                             "puts out the same for every example, though its input differs")
+
+
+def size_of_a_layer(look):
+    # To make small what is large, or large what is small, is no fault.
+    far = [l for l in look.free if level_of(l.gain, GAIN) and (l.gain > 1) == (l.rms > 1)]
+    far.sort(key=lambda l: 1 / l.gain)
     for same in ([l for l in far if l.gain > 1], [l for l in far if l.gain < 1][::-1]):
         for l in same[:1]:
-            cure = "its bias is to blame" if abs(l.mean) > 2 * l.std else "divide its weights by that"
-            say(level_of(l.gain, GAIN), same, f"multiplies the size (root mean square) of its input by {l.gain:.3g}, "
-                f"from {l.ins[2]:.3g} to {l.rms:.3g}; {cure}")
-    if len(free) > 2:
-        growth = free[-1].rms / free[0].rms
-        say(level_of(growth, GROWTH), free[-1:], f"the size (root mean square) of outputs is {growth:.3g} times that "
-            f"of `{free[0].name}`; multiply the weights of each layer by {growth ** (1 / (1 - len(free))):.3g}")
-    first = [l for l in layers if [*l.module.parameters()]][:1]
+            advice = "its bias is to blame" if abs(l.mean) > 2 * l.std else "divide its weights by that"
+            yield from of_layers(level_of(l.gain, GAIN), same, "multiplies the size (root mean square) of its input "
+                                 f"by {l.gain:.3g}, from {l.ins[2]:.3g} to {l.rms:.3g}; {advice}")
+
+
+def size_over_all_layers(look):
+    first, last = look.free[:1], look.free[-1:]
+    if len(look.free) > 2:
+        growth = last[0].rms / first[0].rms
+        yield from of_layers(level_of(growth, GROWTH), last, "the size (root mean square) of outputs is "
+                             f"{growth:.3g} times that of `{first[0].name}`; multiply the weights of each layer by "
+                             f"{growth ** (1 / (1 - len(look.free))):.3g}")
+
+
+def inputs(look):
+    first = [l for l in look.layers if [*l.module.parameters()]][:1]
     if first and first[0].role == "matrix" and first[0].ins:
         mean, std, _ = first[0].ins
-        say("note" if not 0.05 < std < 5 or abs(mean) > 3 * std else None, first, f"the model's input has mean "
-            f"{mean:.3g} and standard deviation {std:.3g}; shift and scale it to about 0 and 1")
-    if run.classes > 1:
-        say(level_of(max(1, loss / guess), CONFIDENT), layers[-1:], f"the loss is {loss:.3g} where guessing costs "
-            f"{guess:.3g} (log {run.classes}): the output layer is too confident; at the start, scale its weights down")
-    # Gradients: of the parameters, then from layer to layer.
-    frozen = [name for name, p in model.named_parameters() if not p.requires_grad]
-    say("note", frozen, f"frozen (requires_grad=False), {len(frozen)} of {len(report.weights)} parameters")
-    unused = [name for name, g in grads.items() if g is None]
-    cut = [l for l in layers if any(name.startswith(l.prefix) for name in unused)]
-    trained = [l for l in layers if any(name.startswith(l.prefix) for name in grads)]
-    called = bool(cut)
-    lost = called and (cut[0] is trained[0] or any(l.links[1] in fed for l in cut))  # not just an unused output
-    say("serious" if lost else "note", unused, "no gradient comes here: " + (
-        "the loss does not use its output, or detach() or no_grad() cuts it off" if called
-        else "forward() never uses it for this batch"))
-    size = {w.name: w.grad for w in report.weights}
-    useless = [l.prefix + "bias" for l, after in pairwise(layers) if after.role == "batchnorm"
-               and size.get(l.prefix + "bias", math.inf) < 1e-5 * size.get(l.prefix + "weight", 0)]
-    say("note", useless, "useless: the batch norm behind it subtracts every bias; leave it out with bias=False")
-    zero = [name for name, g in grads.items() if name not in useless and g is not None and not g.any()]
-    dead = [f"`{l.name}` is dead" for l in layers if l.worst.dead == l.worst.units]
-    blank = [f"`{name}` is all 0" for name, p in model.named_parameters() if not name.endswith("bias") and not p.any()]
-    mild = blank and not dead or loss == 0 or all(name.endswith("bias") for name in zero)
-    say("note" if mild else "serious", zero, "a gradient of exactly 0: "
-        + [*dead, *blank, "for this batch the loss does not depend on it"][0])
-    shared = Counter(l.links[0] for l in matrices)  # queries, keys and values: their gradients differ by nature
-    hidden = [l for l in inside if l.grad > 0 and shared[l.links[0]] == 1]
-    hidden = [l for l in hidden if len(l.shape) == len(hidden[0].shape)]  # not across the pooling of a whole image
-    steps = sorted(((change(a, b), a, b) for a, b in pairwise(hidden)), key=lambda step: -abs(math.log(step[0])))
+        level = "note" if not 0.05 < std < 5 or abs(mean) > 3 * std else None
+        yield from of_layers(level, first, f"the model's input has mean {mean:.3g} and standard deviation {std:.3g}; "
+                             "shift and scale it to about 0 and 1")
 
-    def linked(a, b):
-        between = pairwise(layers[layers.index(a):layers.index(b) + 1])
-        return all(p.links[1] == q.links[0] and not p.forks for p, q in between)  # one feeds the next
 
-    if steps:
-        ratio, (step, a, b) = change(hidden[0], hidden[-1]), steps[0]
+def too_confident(look):
+    if look.run.classes > 1:
+        level = level_of(max(1, look.loss / look.guess), CONFIDENT)
+        yield from of_layers(level, look.layers[-1:], f"the loss is {look.loss:.3g} where guessing costs "
+                             f"{look.guess:.3g} (log {look.run.classes}): the output layer is too confident; at the "
+                             "start, scale its weights down")
+
+
+# Gradients: of the parameters, then from layer to layer.
+
+
+def frozen(look):
+    names = [name for name, p in look.model.named_parameters() if not p.requires_grad]
+    yield from of_names("note", names, f"frozen (requires_grad=False), {len(names)} of {len(look.weights)} parameters")
+
+
+def without_gradient(look):
+    names = [name for name, g in look.grads.items() if g is None]
+    cut = [l for l in look.layers if any(name.startswith(l.prefix) for name in names)]
+    trained = [l for l in look.layers if any(name.startswith(l.prefix) for name in look.grads)]
+    if not cut:
+        yield from of_names("note", names, "no gradient comes here: forward() never uses it for this batch")
+    else:
+        lost = cut[0] is trained[0] or any(l.links[1] in look.fed for l in cut)  # not just an unused output
+        yield from of_names("serious" if lost else "note", names, "no gradient comes here: the loss does not use its "
+                            "output, or detach() or no_grad() cuts it off")
+
+
+def useless_biases(look):
+    yield from of_names("note", look.useless, "useless: the batch norm behind it subtracts every bias; leave it out "
+                        "with bias=False")
+
+
+def gradient_of_zero(look):
+    names = [name for name, g in look.grads.items() if name not in look.useless and g is not None and not g.any()]
+    silent = [f"`{l.name}` is dead" for l in look.layers if l.worst.dead == l.worst.units]
+    blank = [f"`{name}` is all 0" for name, p in look.model.named_parameters()
+             if not name.endswith("bias") and not p.any()]
+    mild = blank and not silent or look.loss == 0 or all(name.endswith("bias") for name in names)
+    reason = [*silent, *blank, "for this batch the loss does not depend on it"][0]
+    yield from of_names("note" if mild else "serious", names, f"a gradient of exactly 0: {reason}")
+
+
+def gradient_over_all_layers(look):
+    if look.steps:
+        hidden, (step, a, b) = look.hidden, look.steps[0]
+        ratio = change(hidden[0], hidden[-1])
         level = level_of(ratio, GRADIENT)
-        if level and not linked(a, b) and level_of(ratio / step, GRADIENT) != "serious":
+        if level and not look.linked(a, b) and level_of(ratio / step, GRADIENT) != "serious":
             level = "note"  # one step past a residual, as where its branch starts small
-        say(level, hidden[:1], f"its gradient is {ratio:.3g} times that at `{hidden[-1].name}`; the "
-            f"largest step is from `{b.name}` back to `{a.name}`")
-    for ratio, a, b in steps:
-        if linked(a, b):
-            say(level_of(ratio, STEP), [b], f"multiplies the gradient by {ratio:.3g} on the way back to `{a.name}`")
-    inner = {l.prefix + "weight" for l in inside if shared[l.links[0]] == 1}
-    ratios = sorted((w.ratio, w.name) for w in report.weights if w.name in inner and w.ratio > 0)
+        yield from of_layers(level, hidden[:1], f"its gradient is {ratio:.3g} times that at `{hidden[-1].name}`; the "
+                             f"largest step is from `{b.name}` back to `{a.name}`")
+
+
+def gradient_of_a_layer(look):
+    for ratio, a, b in look.steps:
+        if look.linked(a, b):
+            yield from of_layers(level_of(ratio, STEP), [b], f"multiplies the gradient by {ratio:.3g} on the way back "
+                                 f"to `{a.name}`")
+
+
+def no_one_learning_rate(look):
+    inner = {l.prefix + "weight" for l in look.alone}
+    ratios = sorted((w.ratio, w.name) for w in look.weights if w.name in inner and w.ratio > 0)
     if ratios:
         (least, little), (most, much) = ratios[0], ratios[-1]
-        say(level_of(most / least, SPREAD), [much], f"gradient / weight is {most:.3g} here but {least:.3g} for "
-            f"`{little}`: no one learning rate of plain SGD suits both")
-    return found
+        yield from of_names(level_of(most / least, SPREAD), [much], f"gradient / weight is {most:.3g} here but "
+                            f"{least:.3g} for `{little}`: no one learning rate of plain SGD suits both")
+
+
+MODES = [another_mode, evaluated_in_train_mode, noisy_statistics, no_statistics, other_statistics]
+VALUES = [activations, size_of_a_layer, size_over_all_layers, inputs, too_confident,
+          frozen, without_gradient, useless_biases, gradient_of_zero,
+          gradient_over_all_layers, gradient_of_a_layer, no_one_learning_rate]
+
+
+def judge(run, report, model):
+    """The findings: on modes, on numbers that are none, on activations, on gradients."""
+    look = Look(run, report, model)
+    found = [f for finding in MODES for f in finding(look)]
+    none = [*not_finite(look)]
+    found += none or [f for finding in VALUES for f in finding(look)]  # all else follows from nan
+    return [f._replace(layer=f.layer or type(model).__name__) for f in found]

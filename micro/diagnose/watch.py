@@ -34,7 +34,8 @@ def watch(run, name, module, args, output):
     if y is None:
         return
     role = "relu" if role == "hardtanh" and getattr(module, "min_val", -1) >= 0 else role  # ReLU6 by another name
-    ins, out = x is not None and measure(x), measure(y)
+    ins = None if x is None else measure(x)
+    out = measure(y)
     some = out.x.abs().flatten()[:: 1 + y.numel() // 10_000]  # enough for quantiles
     run.kept += [x, y]  # else their ids may come again
     before = run.records.pop(name, None)  # so that the order is that of the last calls
@@ -42,8 +43,8 @@ def watch(run, name, module, args, output):
         name=name or kind, kind=kind, shape=tuple(y.shape), mean=out.mean, std=out.std, rms=out.rms, saturated=nan,
         low=some.quantile(0.05).item(), high=some.quantile(0.95).item(), dead=nan, units=nan, gain=nan, grad=nan,
         shift=nan, stretch=nan, limits=None, fresh=False, role=role, module=module, prefix=name and f"{name}.",
-        ins=ins and (ins.mean, ins.std, ins.rms), links=(id(x), id(y)), node=y.grad_fn, forks=False,
-        stuck=ins and out.alike and not ins.alike and len(x) == len(y))
+        ins=(ins.mean, ins.std, ins.rms) if ins else None, links=(id(x), id(y)), node=y.grad_fn, forks=False,
+        stuck=bool(ins and out.alike and not ins.alike and len(x) == len(y)))
     if y.isnan().any() or y.isposinf().any():  # -inf alone is what masks are made of
         run.bad.append((layer, "so too" if ins and not x.isfinite().all() else "finite"))
     if role == "matrix":

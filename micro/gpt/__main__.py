@@ -1,13 +1,15 @@
 """python -m micro.gpt: train a small GPT on a text file, go on training it, and let it write."""
 import argparse
 import dataclasses
+import os
 import sys
 
 import torch
 
 from micro import train
+from micro.files import Problem
 from micro.gpt import GPTConfig, generate
-from micro.gpt.training import Problem, Recipe, Run, encode, find_device, load
+from micro.gpt.train import TrainConfig, Trainer, encode, find_device, load
 
 HELP = """examples:
   python -m micro.gpt train                             the course's nine plays: about 20 s on one CPU core
@@ -41,7 +43,7 @@ def parser():
     one.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads (1)")
     flags(one, GPTConfig, {"block_size": "context, in characters", "n_layer": "blocks", "n_head": "heads",
                            "n_embd": "channels", "dropout": "share of values that training drops"})
-    flags(one, Recipe, {"steps": "steps in all", "batch_size": "windows in a step", "lr": "peak learning rate",
+    flags(one, TrainConfig, {"steps": "steps in all", "batch_size": "windows in a step", "lr": "peak learning rate",
                         "weight_decay": "pull of the matrices towards 0", "warmup": "share of the steps for warm-up",
                         "clip": "longest gradient", "seed": "where random numbers start"})
     two = commands.add_parser("sample", help="let a trained GPT write")
@@ -77,8 +79,8 @@ def run_train(args):
         train.threads(args.threads)
     except ValueError as error:
         raise Problem(str(error)) from None
-    asked = {f.name: getattr(args, f.name, None) for kind in (GPTConfig, Recipe) for f in dataclasses.fields(kind)}
-    run = Run(args.text, args.out, asked, args.resume, args.device, args.dtype, args.compile)
+    asked = {f.name: getattr(args, f.name, None) for kind in (GPTConfig, TrainConfig) for f in dataclasses.fields(kind)}
+    run = Trainer(args.text, args.out, asked, args.resume, args.device, args.dtype, args.compile)
     say = print if run.rank == 0 else lambda *_: None
     say(f"{sum(p.numel() for p in run.model.parameters()):,} parameters on {run.device}, "
         f"{len(run.tokens):,} characters to train on, {len(run.validation):,} for validation")
@@ -109,4 +111,9 @@ def main(words=None):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    if "WORLD_SIZE" in os.environ:      # under torchrun: threads of torch.distributed outlive Python, and its usual
+        sys.stdout.flush()              # way out sometimes aborts the process because of them
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)

@@ -1,4 +1,4 @@
-"""The norms of notebook 09: one function, `normalize`, and four layers made of it.
+"""The norms of notebook 10: one function, `normalize`, and four layers made of it.
 
 Each gives some set of numbers mean 0 and variance 1 (RMS norm: mean square 1), then scales and shifts. They differ
 only in which numbers share a mean. Names and layouts are those of the twins in torch.nn, so either side loads the
@@ -13,7 +13,7 @@ from torch import nn
 
 
 def normalize(x, dims, eps=1e-5, center=True):
-    """x, less its mean over dims and divided by its width there; a tensor of the same shape.
+    """x, less its mean over dims and divided by its standard deviation there; a tensor of the same shape.
 
     dims: a number or a tuple, the dimensions whose places share a mean and a variance (biased: divided by n).
     center: False takes no mean away and divides by the root of the mean square.  eps: added under the root.
@@ -97,9 +97,9 @@ class GroupNorm(nn.Module):
 
     def forward(self, x):
         expect_width(x, 1, self.weight)
-        grouped = x.unflatten(1, (self.groups, -1)).flatten(2)      # (B, groups, dim / groups * places)
+        grouped = x.unflatten(1, (self.groups, -1)).flatten(2)  # (B, groups, dim / groups * places)
         y = normalize(grouped, 2, self.eps).reshape(x.shape)
-        shape = (-1,) + (1,) * (x.dim() - 2)                        # (dim, 1, ...): meets dimension 1
+        shape = (-1,) + (1,) * (x.dim() - 2)                    # (dim, 1, ...): for dimension 1
         return self.weight.view(shape) * y + self.bias.view(shape)
 
 
@@ -123,7 +123,8 @@ class BatchRenorm(nn.Module):
     def __init__(self, dim, eps=1e-5, momentum=0.1, r_max=1.0, d_max=0.0):
         super().__init__()
         if r_max < 1 or d_max < 0:
-            raise ValueError(f"BatchRenorm needs r_max >= 1 and d_max >= 0, not {r_max} and {d_max}.")
+            raise ValueError("BatchRenorm needs r_max >= 1 and d_max >= 0, "
+                             f"not {r_max} and {d_max}.")
         self.eps, self.momentum, self.r_max, self.d_max = eps, momentum, r_max, d_max
         self.weight, self.bias = nn.Parameter(torch.ones(dim)), nn.Parameter(torch.zeros(dim))
         self.register_buffer("running_mean", torch.zeros(dim))
@@ -132,7 +133,7 @@ class BatchRenorm(nn.Module):
 
     def forward(self, x):
         expect_width(x, 1, self.weight)
-        shape = (-1,) + (1,) * (x.dim() - 2)                        # (dim, 1, ...): meets dimension 1
+        shape = (-1,) + (1,) * (x.dim() - 2)                        # (dim, 1, ...): for dimension 1
         mean, var = self.running_mean, self.running_var             # (dim,)
         known = mean.view(shape), (var + self.eps).sqrt().view(shape)
         if not self.training:

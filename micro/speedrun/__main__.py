@@ -13,8 +13,9 @@ import torch
 
 from micro.data import cifar10, cifar100, load_images
 from micro.speedrun import measure
-from micro.speedrun.ladder import BASELINE, LADDER, Recipe, names, recipe, shrink
-from micro.speedrun.run import Run
+from micro.speedrun.ladder import BASELINE, LADDER, Recipe, recipe, rung_names, shrink
+from micro.speedrun.train import Run
+from micro.stats import one_sided_t_test
 from micro.train import device
 
 RESULTS = Path(__file__).parents[2] / "data" / "results" / "speedrun.json"
@@ -24,7 +25,7 @@ def parser():
     top = argparse.ArgumentParser(
         prog="python -m micro.speedrun", formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Trains CIFAR-10 nets against the clock: the highest rung and the baseline, in turns.",
-        epilog="rungs, from the lowest:\n  " + "\n  ".join(names()))
+        epilog="rungs, from the lowest:\n  " + "\n  ".join(rung_names()))
     add = top.add_argument
     add("--runs", type=int, default=100, metavar="N", help="runs of the final recipe and of the baseline (100)")
     add("--final", default=LADDER[-1].name, metavar="RUNG", help="the rung that makes the claim (the highest)")
@@ -66,8 +67,7 @@ def load(args):
     else:
         images = cifar100() if args.cifar100 else cifar10()
     if args.small:
-        images = images._replace(train_images=images.train_images[:8000], train_labels=images.train_labels[:8000],
-                                 test_images=images.test_images[:2000], test_labels=images.test_labels[:2000])
+        images = images.first(8000, 2000)
     return held_out(images) if args.tune else images
 
 
@@ -160,7 +160,7 @@ def claim(args, ready, place, path):
     print(f"{ratio:.3f} of the baseline's time; accuracy {100 * final['accuracy']['mean']:.2f}% "
           f"against {100 * base['accuracy']['mean']:.2f}%")
     if final["n"] > 1:
-        t, p = measure.t_test(final["accuracies"], 0.94)
+        t, p = one_sided_t_test(final["accuracies"], 0.94)
         summary["t_test_against_94"] = {"t": None if math.isnan(t) else t, "p": None if math.isnan(p) else p}
         print(f"one-sided t-test against 94%: t = {t:.2f}, p = {p:.3g}; "
               f"one run: ± {100 * statistics.stdev(final['accuracies']):.2f}")

@@ -5,7 +5,7 @@ Every rung is the one below with a few fields changed, so each can be switched o
 
 import dataclasses
 
-from micro.speedrun.muon import SGD, Muon
+from micro.speedrun.optim import SGD, Muon
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,7 +116,7 @@ LADDER = (
 BASELINE = "Muon"  # the recipe of airbench94 with Muon, https://github.com/KellerJordan/cifar10-airbench
 
 
-def names():
+def rung_names():
     return [rung.name for rung in LADDER]
 
 
@@ -129,10 +129,10 @@ def recipe(name, without=(), **changes):
     (8, False)
     """
     for wanted in [name, *without]:
-        if wanted not in names():
-            raise ValueError(f"no rung is called {wanted!r}: choose one of {', '.join(names())}.")
+        if wanted not in rung_names():
+            raise ValueError(f"no rung is called {wanted!r}: choose one of {', '.join(rung_names())}.")
     fields = {}
-    for rung in LADDER[:names().index(name) + 1]:
+    for rung in LADDER[:rung_names().index(name) + 1]:
         if rung.name not in without:
             fields |= rung.changes
     return Recipe(**fields | changes)

@@ -1,9 +1,9 @@
 """Many runs of a recipe, and what to say of them: means with errors, a t-test, the chip's share, a record on disk."""
 
 import copy
+import dataclasses
 import json
 import math
-import os
 import platform
 import statistics
 import time
@@ -12,51 +12,14 @@ from datetime import date
 import torch
 from torch import nn
 
-from micro.speedrun.net import SpeedNet
+from micro.data import processor
+from micro.files import whole_file
+from micro.speedrun.model import SpeedNet
+from micro.stats import summary
 
 # Dense half-precision peaks, FLOP/s, from NVIDIA's data sheets (SXM boards). Shares are of these in every rung, also
 # in those that compute in single precision (TF32: half of it).
 PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12}
-
-
-def t_test(values, mu):
-    """One-sided t-test: is the mean of `values` above `mu`? Returns t and p.
-
-    p: how often values that scatter like these around mu, and no higher, would look this good or better
-    (Student 1908). Not a number where the values do not differ. Raises ValueError for fewer than 2 values.
-
-    >>> t, p = t_test([0.941, 0.940, 0.942, 0.939, 0.941], 0.94)
-    >>> round(t, 3), round(p, 3)
-    (1.177, 0.152)
-    """
-    n = len(values)
-    if n < 2:
-        raise ValueError(f"a t-test needs at least 2 values, not {n}.")
-    spread = statistics.stdev(values)
-    if spread == 0:
-        return math.nan, math.nan
-    t = (statistics.fmean(values) - mu) / (spread / math.sqrt(n))
-    return t, tail(t, n - 1)
-
-
-def tail(t, freedom):
-    """The area of Student's t distribution above t, by Simpson's rule.
-
-    With x = √freedom · tan(a) the density becomes cos(a)^(freedom - 1), on a bounded range.
-    """
-    low, high, pieces = math.atan(t / math.sqrt(freedom)), math.pi / 2, 2000
-    width = (high - low) / pieces
-    heights = [max(0.0, math.cos(low + i * width)) ** (freedom - 1) for i in range(pieces + 1)]
-    area = width / 3 * (heights[0] + heights[-1] + 4 * sum(heights[1:-1:2]) + 2 * sum(heights[2:-1:2]))
-    whole = math.sqrt(math.pi) * math.exp(math.lgamma(freedom / 2) - math.lgamma((freedom + 1) / 2))
-    return area / whole
-
-
-def spread(values):
-    """Mean, standard deviation (of one run) and standard error (of the mean); the last two None for one value."""
-    one = len(values) < 2
-    std = None if one else statistics.stdev(values)
-    return {"mean": statistics.fmean(values), "std": std, "error": None if one else std / math.sqrt(len(values))}
 
 
 def forward_flops(net, size=32):
@@ -123,8 +86,8 @@ def row(rung, run, results):
     return {
         "name": rung.name, "why": rung.why, "source": run.images.source, "n": len(results),
         "epochs": run.recipe.epochs, "steps": run.steps,
-        "accuracy": spread(accuracies), "accuracies": accuracies,
-        "seconds": spread(seconds) | {"median": statistics.median(seconds), "min": min(seconds), "max": max(seconds)},
+        "accuracy": summary(accuracies), "accuracies": accuracies,
+        "seconds": summary(seconds) | {"median": statistics.median(seconds), "min": min(seconds), "max": max(seconds)},
         "seconds_without_test": statistics.fmean(r.seconds - r.seconds_test for r in results),
         "seconds_with_reset": statistics.fmean(r.seconds + r.seconds_reset for r in results),
         "images_per_second": run.steps * run.recipe.batch_size
@@ -179,7 +142,7 @@ def in_turns(runs, n, first_seed=0, tell=lambda result: None):
 def device_name(device):
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"CPU {platform.machine()}, {torch.get_num_threads()} thread(s)"
+    return f"CPU, {processor()}, {torch.get_num_threads()} thread(s)"
 
 
 def where(device):
@@ -202,6 +165,44 @@ def record(path, part, entry, made_by="make speedrun"):
     book |= {key: entry[key] for key in ("date", "device", "versions") if key in entry}
     book.setdefault(part, {})[entry["name"]] = entry
     path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(path.name + ".new")
-    new.write_text(json.dumps(book, indent=1) + "\n", encoding="utf-8")
-    os.replace(new, path)
+    with whole_file(path, "w") as file:
+        file.write(json.dumps(book, indent=1) + "\n")
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """One run. seconds: whitening, normalization, augmentation, training and test-time views, all inside."""
+
+    accuracy: float         # on the test images, 0 to 1
+    seconds: float
+    seconds_test: float     # of those, the test-time views
+    seconds_reset: float    # before the clock: new random weights
+
+
+class Clock:
+    """Points in time and the seconds between them: CUDA events on a GPU, else the processor's clock.
+
+    A CUDA event is a mark in the GPU's own queue: the program does not have to wait for it, and what it
+    measures is when the GPU came by, not when Python asked.
+    """
+
+    def __init__(self, device):
+        self.cuda = device.type == "cuda"
+
+    def now(self):
+        if not self.cuda:
+            return time.perf_counter()
+        event = torch.cuda.Event(enable_timing=True)
+        event.record()
+        return event
+
+    def wait(self):
+        """Until the GPU has done all that it was asked."""
+        if self.cuda:
+            torch.cuda.synchronize()
+
+    def between(self, start, stop):
+        if not self.cuda:
+            return stop - start
+        self.wait()
+        return start.elapsed_time(stop) / 1000

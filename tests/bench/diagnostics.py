@@ -8,7 +8,6 @@ The lecture's log: notebook 03's network by the lecture's loop (batches of 32, 1
 """
 import argparse
 import json
-import platform
 import statistics
 import time
 from pathlib import Path
@@ -17,7 +16,8 @@ import torch
 import torch.nn.functional as F
 
 from micro import layers
-from tests import course
+from tests import helpers
+from tests.bench import _record
 
 RESULT = Path(__file__).parents[2] / "data" / "results" / "diagnostics.json"
 CELLS = ("data", "one_layer", "descend", "train", "deep_net")
@@ -86,7 +86,7 @@ def main():
     args.add_argument("--n", type=int, default=2, help="seeds of each rung")
     args = args.parse_args()
     torch.set_num_threads(1)
-    nb, rows = course.run("04_diagnostics", *CELLS, space=dict(vars(layers))), {}
+    nb, rows = helpers.run("04_diagnostics", *CELLS, space=dict(vars(layers))), {}
     makers = {name: (lambda seed, s=scales: with_batch_norm(nb, seed, args.steps) if s is None
                      else rung(nb, seed, args.steps, **s)) for name, scales in ({} if args.six else RUNGS).items()}
     for name, make in {"six layers": lambda seed: six_layers(nb, seed), **makers}.items():
@@ -95,14 +95,10 @@ def main():
     if args.six:
         rows |= json.loads(RESULT.read_text(encoding="utf-8"))["rungs"]
     if args.record:
-        RESULT.write_text(json.dumps({
-            "what": "Dev losses (nats; means and standard deviations over n seeds, median seconds). Rungs: notebook "
-                    f"03's network by the lecture's loop, {args.steps} steps, repaired step by step. Six layers: "
-                    "notebook 04's deep network, 2,500 steps.",
-            "made_by": "python -m tests.bench.diagnostics --record", "date": time.strftime("%Y-%m-%d"),
-            "device": f"CPU, {platform.machine()}, one thread", "python": platform.python_version(),
-            "torch": torch.__version__.split("+")[0], "six_layers": rows.pop("six layers"), "rungs": rows},
-            indent=1) + "\n", encoding="utf-8")
+        what = ("Dev losses (nats; means and standard deviations over n seeds, median seconds). Rungs: notebook 03's "
+                f"network by the lecture's loop, {args.steps} steps, repaired step by step. Six layers: notebook 04's "
+                "deep network, 2,500 steps.")
+        _record.write(RESULT, what, "tests.bench.diagnostics", {"six_layers": rows.pop("six layers"), "rungs": rows})
 
 
 if __name__ == "__main__":

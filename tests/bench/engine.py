@@ -5,14 +5,13 @@
 
 One step = forward, backward and update of MLP(2, [16, 16, 1]) on a full batch of 100 moons with
 hinge loss and weight decay, as in micrograd's own demo. Each engine runs in processes of its own,
-because the rubbish that one leaves to the garbage collector would slow the other down; the
+because what one leaves to the garbage collector would slow the other down; the
 processes alternate, so that a change of the machine's speed meets all.
 """
 import argparse
 import gc
 import importlib.metadata
 import json
-import platform
 import random
 import statistics
 import subprocess
@@ -26,6 +25,7 @@ import micrograd.nn
 import micro.engine
 import micro.nn
 from micro.data import moons
+from tests.bench import _record
 
 RESULT = Path(__file__).parents[2] / "data" / "results" / "engine.json"
 
@@ -136,13 +136,9 @@ def main():
         longest = ", the longest tried" if d == 1_000_000 else ""
         print(f"  {name:24s} a chain of {d:,} nodes goes backward{longest}")
     if args.record:
-        RESULT.parent.mkdir(exist_ok=True)
-        RESULT.write_text(json.dumps({
-            "what": __doc__.split("\n\n")[2].replace("\n", " ").strip(),
-            "made_by": "python -m tests.bench.engine --record",
-            "date": time.strftime("%Y-%m-%d"), "device": f"CPU, {platform.machine()}, one thread",
-            "python": platform.python_version(), "micrograd": importlib.metadata.version("micrograd"),
-            "runs": len(times["micro"]), "step": rows, "longest_chain": depth}, indent=1) + "\n")
+        _record.write(RESULT, __doc__.split("\n\n")[2].replace("\n", " ").strip(), "tests.bench.engine",
+                      {"runs": len(times["micro"]), "step": rows, "longest_chain": depth},
+                      micrograd=importlib.metadata.version("micrograd"))
         print("wrote", RESULT.relative_to(RESULT.parents[2]))
 
 

@@ -13,7 +13,6 @@ overlap. The clock runs while a model trains, not while it is validated or built
 import argparse
 import json
 import math
-import platform
 import statistics
 import sys
 import time
@@ -24,7 +23,8 @@ import torch.nn.functional as F
 
 from micro import gpt, train
 from micro.data import shakespeare
-from micro.gpt.training import encode, in_bfloat16
+from micro.gpt.train import encode, in_bfloat16
+from tests.bench import _record
 
 RESULTS = Path(__file__).parents[2] / "data" / "results"
 BETAS = (0.9, 0.99)
@@ -290,11 +290,9 @@ def gpu(n, steps=2000, batch_size=64, lr=2e-3, size=FULL, compiled=True, device=
 
 
 def record(name, found):
-    device = f"CPU, {platform.machine()}, one thread" if name == "gpt" else torch.cuda.get_device_name()
-    found = {"what": found.pop("what"), "made_by": f"python -m tests.bench.gpt{' --gpu' * (name != 'gpt')} --record",
-             "date": time.strftime("%Y-%m-%d"), "device": device, "python": platform.python_version(),
-             "torch": torch.__version__.split("+")[0]} | found
-    (RESULTS / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    versions = {} if name == "gpt" else {"device": torch.cuda.get_device_name()}
+    _record.write(RESULTS / f"{name}.json", found.pop("what"), "tests.bench.gpt" + " --gpu" * (name != "gpt"), found,
+                  **versions)
 
 
 def main():

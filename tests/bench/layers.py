@@ -1,4 +1,4 @@
-"""Measures notebook 09 at full length, in its own cells, on one thread: what each layer does to the loss.
+"""Measures notebooks 09 and 10 at full length, in its own cells, on one thread: what each layer does to the loss.
 
     python -m tests.bench.layers                  prints losses, means and standard errors
     python -m tests.bench.layers --record         also writes data/results/layers.json
@@ -17,13 +17,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from micro.compare import spread
 from micro.layers import BatchRenorm, GroupNorm, LayerNorm, RMSNorm, normalize
-from tests import course
-from tests.bench import _parts
+from micro.stats import mean_and_error
+from tests import helpers
+from tests.bench import _record
 
 RESULT = Path(__file__).parents[2] / "data" / "results" / "layers.json"
-CELLS = ("images", "words", "image_net", "flat", "shapes", "deep", "gated", "feeds", "text", "ups")
+CELLS = ("images", "words", "image_net", "flat", "shapes", "deep", "gated", "feeds", "text")
 
 
 def measured(run, rates, seeds, grow=True):
@@ -48,7 +48,7 @@ def row_of(lr, runs):
     row = {"lr": lr, "n": len(runs)}
     for name in runs[0]:
         values = [r[name] if r[name] < 99.0 else 99.0 for r in runs]
-        mean, error = spread(values)
+        mean, error = mean_and_error(values)
         row[name] = {"mean": round(mean, 4), "se": round(error, 4), "runs": [round(v, 4) for v in values]}
     return row
 
@@ -213,18 +213,20 @@ PARTS = {f.__name__: f for f in (norms, flat_norms, activations, gated, text_nor
                                  enlarging)}
 
 
-WHAT = ("Notebook 09: losses (nats; enlarging: mean squared error) after short trainings, means over n seeds "
+WHAT = ("Notebooks 09 and 10: losses (nats; enlarging: mean squared error) after short trainings, means over n seeds "
         "with their standard errors (se). Each kind has the best learning rate of a grid, chosen with another "
         "seed (gated, text_norms: by the mean of all; dropout: one rate for all). norms: by "
         "batch size, 16,000 pictures; train_mode: the loss by the batch's own statistics.")
 
 
 def record(found):
-    _parts.record(RESULT, WHAT, "tests.bench.layers", PARTS, found)
+    _record.record(RESULT, WHAT, "tests.bench.layers", PARTS, found)
 
 
 def main():
-    _parts.command(__doc__, PARTS, lambda: (course.run("09_layers", *CELLS),), record)
+    def load():
+        return helpers.run("10_layers", *CELLS, space=helpers.run("09_images", "images", "ups")),
+    _record.command(__doc__, PARTS, load, record)
 
 
 if __name__ == "__main__":

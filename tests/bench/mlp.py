@@ -7,16 +7,15 @@ The peer is the lecture's recipe (batches of 32, rate 0.1, then 0.01, 200,000 st
 random numbers), on the same piles of distinct names.
 """
 import argparse
-import json
 import os
-import platform
 import statistics
 import time
 from pathlib import Path
 
 import torch
 
-from tests import course
+from tests import helpers
+from tests.bench import _record
 
 RESULT = Path(__file__).parents[2] / "data" / "results" / "mlp.json"
 CELLS = ("words", "dataset", "split", "model", "batch", "loss_on", "calm", "answers", "recipe", "without")
@@ -60,7 +59,7 @@ def main():
     record = args.parse_args().record
     torch.set_num_threads(1)
     os.environ["MICRO_PROGRESS"] = "0"
-    nb, rows, without = course.run("03_mlp", *CELLS), {}, {}
+    nb, rows, without = helpers.run("03_mlp", *CELLS), {}, {}
     for name, (recipe, change, n) in RECIPES.items():
         rows[name] = measure(nb, lambda seed, recipe=recipe, change=change: recipe(nb, seed, **change), n)
         print(f"{name:36s}", rows[name], flush=True)
@@ -68,14 +67,10 @@ def main():
         without[name] = measure(nb, lambda seed, name=name: ours(nb, seed, **nb["changes"](seed)[name]), 5)
         print(f"{name:36s}", without[name], flush=True)
     if record:
-        RESULT.write_text(json.dumps({
-            "what": "Notebook 03's network (11,897 parameters) by several recipes, and its own recipe of 2,000 steps "
-                    "without one change at a time: means over n seeds, the standard deviation of the dev loss (nats), "
-                    "the median of the seconds.",
-            "made_by": "python -m tests.bench.mlp --record", "date": time.strftime("%Y-%m-%d"),
-            "device": f"CPU, {platform.machine()}, one thread", "python": platform.python_version(),
-            "torch": torch.__version__.split("+")[0], "recipes": rows, "without": without},
-            indent=1) + "\n", encoding="utf-8")
+        what = ("Notebook 03's network (11,897 parameters) by several recipes, and its own recipe of 2,000 steps "
+                "without one change at a time: means over n seeds, the standard deviation of the dev loss (nats), "
+                "the median of the seconds.")
+        _record.write(RESULT, what, "tests.bench.mlp", {"recipes": rows, "without": without})
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Tries folk tips at some length, in notebooks 10's and 09's own cells, on one thread.
+"""Tries folk tips at some length, in notebooks 12's and 10's own cells, on one thread.
 
     python -m tests.bench.tips                    prints figures, means and standard errors
     python -m tests.bench.tips --record           also writes data/results/tips.json, part by part
@@ -17,14 +17,14 @@ from torch import nn
 from torch.utils import benchmark
 
 from micro.train import fit, linear_schedule, split_loss
-from tests import course
-from tests.bench import _parts
+from tests import helpers
+from tests.bench import _record
 from tests.bench._tips_nets import late, order, starts, steady, whitening
 from tests.bench.layers import measured, row_of, say
 
 RESULT = Path(__file__).parents[2] / "data" / "results" / "tips.json"
-TEN = ("words", "learn", "ideas", "law", "clock")
-NINE = ("images", "words", "image_net", "flat", "deep")
+CELLS_12 = ("words", "learn", "ideas", "law", "clock")
+CELLS_10 = ("images", "words", "image_net", "flat", "deep")
 SCALES = {"tiny": (16, 60), "small": (64, 500), "large": (256, 2000)}
 
 
@@ -214,18 +214,20 @@ PARTS = {f.__name__: f for f in (cost, proxy, clock, scaling, noise, averages, l
                                  prefer)}
 
 
-WHAT = ("Notebook 10, section 9: losses on new data (nats), means over n seeds, their standard errors (se). "
+WHAT = ("Notebook 12, section 7: losses on new data (nats), means over n seeds, their standard errors (se). "
         "clock: steps until 99% of the known pairs and 90% of the new ones are right (null: not within 3,000). "
         "scaling: foretold from widths 4, 8 and 16 before the others were run. steady: how much a step changes "
         "a feature's log variance, before and after the norm. prefer: shares. cost: median microseconds.")
 
 
 def record(found):
-    _parts.record(RESULT, WHAT, "tests.bench.tips", PARTS, found)
+    _record.record(RESULT, WHAT, "tests.bench.tips", PARTS, found)
 
 
 def main():
-    _parts.command(__doc__, PARTS, lambda: (course.run("10_training", *TEN), course.run("09_layers", *NINE)), record)
+    def load():
+        return helpers.run("12_training", *CELLS_12), helpers.run("10_layers", *CELLS_10)
+    _record.command(__doc__, PARTS, load, record)
 
 
 if __name__ == "__main__":

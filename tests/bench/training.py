@@ -1,4 +1,4 @@
-"""Measures notebook 10 at full length, in its own cells, on one thread: bugs, batches, optimizers, searches.
+"""Measures notebooks 11 and 12 at full length, in its own cells, on one thread: bugs, batches, optimizers, searches.
 
     python -m tests.bench.training                  prints losses, means and standard errors
     python -m tests.bench.training --record         also writes data/results/training.json
@@ -13,13 +13,13 @@ from pathlib import Path
 
 import torch
 
-from micro.compare import spread
-from micro.patient import EDITS, program
-from tests import course
-from tests.bench import _parts
+from micro.check.bugs import EDITS, program
+from micro.stats import mean_and_error
+from tests import helpers
+from tests.bench import _record
 
 RESULT = Path(__file__).parents[2] / "data" / "results" / "training.json"
-CELLS = ("words", "learn", "spike_at", "ramp", "muon", "schedules", "by_hand")
+CELLS = ("words", "learn", "ramp", "muon", "schedules", "by_hand")
 SEEDS = (1, 2, 3, 4, 5)
 
 
@@ -29,7 +29,7 @@ def rounded(values):
 
 
 def say(name, values):
-    mean, error = spread(rounded(values))
+    mean, error = mean_and_error(rounded(values))
     print(f"{name:40s} {mean:.4f} ± {error:.4f}", flush=True)
     return rounded(values)
 
@@ -255,18 +255,18 @@ PARTS = {f.__name__: f for f in (patients, spikes, ramps, rules, valley, equal_s
                                  epochs, momentum, search)}
 
 
-WHAT = "Notebook 10: losses on new names, one a seed. patients: program 0 is healthy, 1 to 17 have a bug each."
+WHAT = "Notebooks 11 and 12: losses on new names, one a seed. patients: program 0 is healthy, 1 to 17 have a bug each."
 
 
 def cells():
-    return course.run("10_training", *CELLS)
+    return helpers.run("12_training", *CELLS, space=helpers.run("11_debugging", "words", "learn", "spike_at"))
 
 
 def main(argv=None, result=RESULT, parts=PARTS, load=cells):
     def save(found):
-        _parts.record(result, WHAT, "tests.bench.training", parts, found)
+        _record.record(result, WHAT, "tests.bench.training", parts, found)
 
-    _parts.command(__doc__, parts, lambda: (load(),), save, argv)
+    _record.command(__doc__, parts, lambda: (load(),), save, argv)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ number of parameters stays.
 """
 import argparse
 import json
-import platform
 import statistics
 import time
 from pathlib import Path
@@ -22,7 +21,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from micro import layers, wavenet
-from tests import course
+from tests import helpers
+from tests.bench import _record
 
 RESULT = Path(__file__).parents[2] / "data" / "results" / "wavenet.json"
 CELLS = ("config", "data", "targets", "train", "flat", "tree", "sequences", "train_sequences",
@@ -137,7 +137,7 @@ def main():
     args.add_argument("--n", type=int, default=3, help="seeds of each")
     args = args.parse_args()
     torch.set_num_threads(1)
-    nb = course.run("06_wavenet", *CELLS, space=dict(vars(layers)))
+    nb = helpers.run("06_wavenet", *CELLS, space=dict(vars(layers)))
     found = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.exists() else {}
 
     def windows(make, letters):
@@ -184,17 +184,11 @@ def main():
             found[kind][name] = measure(n, run)
             print(f"{name:34s}", found[kind][name], flush=True)
     if args.record:
-        if RESULT.exists():  # what was recorded meanwhile
-            found = json.loads(RESULT.read_text(encoding="utf-8")) | {kind: found[kind] for kind in todo}
-        RESULT.write_text(json.dumps({
-            "what": "Notebook 06: train and dev losses (nats; means over n seeds, the dev loss with its standard "
-                    "deviation) and median seconds. log: the lecture's five networks by the notebook's recipe, 6,000 "
-                    "steps, and the last by the lecture's loop, 200,000 steps. parts: the WaveNet, 4,000 steps, with "
-                    "one part changed at a time at an equal number of parameters.",
-            "made_by": "python -m tests.bench.wavenet --record", "date": time.strftime("%Y-%m-%d"),
-            "device": f"CPU, {platform.machine()}, one thread", "python": platform.python_version(),
-            "torch": torch.__version__.split("+")[0], "log": found.get("log", {}), "parts": found.get("parts", {})},
-            indent=1) + "\n", encoding="utf-8")
+        what = ("Notebook 06: train and dev losses (nats; means over n seeds, the dev loss with its standard "
+                "deviation) and median seconds. log: the lecture's five networks by the notebook's recipe, 6,000 "
+                "steps, and the last by the lecture's loop, 200,000 steps. parts: the WaveNet, 4,000 steps, with one "
+                "part changed at a time at an equal number of parameters.")
+        _record.record(RESULT, what, "tests.bench.wavenet", ("log", "parts"), {kind: found[kind] for kind in todo})
 
 
 if __name__ == "__main__":
