@@ -620,6 +620,11 @@ FAULTS = {  # what is diagnosed (model, inputs, targets, perhaps the loss); leve
     "weights a 20th, then a norm": (lambda: shrunk_before([nn.LayerNorm(32)]), None, None, "multiplies the size"),
     "small what was large": (lambda: plant(shifted(lambda x: 100 * x), {"0.weight": times(0.1)}), None, None,
                              "multiplies the size"),
+    "the largest of two": (lambda: calm(plant(only(tanh(4, gain=1)), {"1.weight": times(20), "3.weight": times(40)})),
+                           "serious", "3", "`3`.*`1`.*multiplies the size"),
+    "the smallest of two": (lambda: calm(plant(only(tanh(4, gain=1)), {"1.weight": times(0.05),
+                                                                       "3.weight": times(0.02)})),
+                            "serious", "3", "`3`.*`1`.*multiplies the size"),
     "weights a quarter": (lambda: plant(mlp(), {"2.weight": times(1 / 4), "2.bias": times(0)}), "note", "2",
                           "multiplies the size"),
     "a small output layer": (lambda: plant(mlp(), {"4.weight": times(1e-3), "4.bias": times(0)}), None, None,
@@ -716,6 +721,13 @@ def several_outputs():
 @pytest.mark.parametrize("make", [branch(0.0), branch(1e-6), one_example, trained, several_outputs])
 def test_what_only_looks_like_a_fault_is_not_serious(make):
     assert not serious(make())
+
+
+def test_from_nan_all_else_follows():
+    model, x, y = shifted(lambda x: 50 * x)
+    assert len(diagnose(model, x, y).findings) > 1
+    model[2].weight.data[3, 3] = math.nan
+    assert [f[:2] for f in diagnose(model, x, y).findings] == [("serious", "2")]
 
 
 def test_too_few_examples_say_nothing_about_dead_units():
@@ -824,7 +836,7 @@ def test_evaluating_in_train_mode():
     assert not diagnose(model, x, y).findings and not diagnose(model.eval(), x, y, evaluating=True).findings
     assert not diagnose(*mlp(), evaluating=True).findings  # nothing in it has two modes
     rnn = nn.LSTM(8, 8, 2, dropout=0.5)  # a dropout that is no module
-    assert find(diagnose(rnn, torch.randn(5, 3, 8), evaluating=True), "though you evaluate").layer == "LSTM"
+    assert find(diagnose(rnn, torch.randn(5, 3, 8), evaluating=True), r"`LSTM` \(LSTM\).*though you evaluate")
 
 
 def test_batch_norms_that_see_too_little_or_other_data():

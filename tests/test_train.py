@@ -226,18 +226,6 @@ def test_the_environment_turns_the_bar_off(name, value, monkeypatch):
     assert terminal.getvalue() == ""
 
 
-def test_a_step_costs_little(mode):
-    """Measured: 0.02 microseconds silent, 0.25 with the bar; the bound leaves room for a busy machine."""
-    n, best = 100_000, float("inf")
-    with contextlib.redirect_stderr(Terminal()):
-        for _ in range(3):
-            start = time.perf_counter()
-            for _ in progress(range(n)):
-                pass
-            best = min(best, (time.perf_counter() - start) / n)
-    assert best < (1e-6 if mode == "silent" else 10e-6)
-
-
 @pytest.fixture
 def outside():
     """An environment that does not look like a test's."""
