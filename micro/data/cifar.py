@@ -212,6 +212,7 @@ def _fetch(url, part, source, size):
                 with open(part, "ab" if have else "wb") as file:
                     for piece in progress(pieces, f"downloading {source}, in 100 kB", (size - have) // _PIECE):
                         file.write(piece)
+                        file.flush()  # what came is kept, whatever happens next (Python 3.14 buffers 128 kB)
         except (OSError, HTTPException) as error:
             if getattr(error, "errno", None) in _DISK:
                 raise
