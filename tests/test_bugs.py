@@ -487,12 +487,12 @@ def test_the_lines_are_those_that_a_repair_touches():
     assert not set(A) & set(B) and not set(B) & set(C) and not set(A) & set(C)
 
 
-# --- the stranger ------------------------------------------------------------------------
+# --- the second program ------------------------------------------------------------------------
 
 
-def stranger(*faults, n=200):
+def second_program(*faults, n=200):
     """The module without these faults, on n pictures; `seen` keeps what its net sees in training and in judging."""
-    module = types.ModuleType("stranger")
+    module = types.ModuleType("second")
     exec(repaired(*faults), module.__dict__)
     module.load.__defaults__, module.drawn = (n,), cache(drawn)
     net, module.seen = module.Net, {"learn": [], "judge": []}
@@ -518,12 +518,12 @@ def flaws(module, n):
 
 @cache
 def history(*faults):
-    module = stranger(*faults)
+    module = second_program(*faults)
     told = module.main(seed=1, epochs=3, batch=20)
     return told, flaws(module, 200)
 
 
-def test_the_stranger_has_three_faults_and_no_error():
+def test_the_second_program_has_three_faults_and_no_error():
     told, found = history()
     assert found == [True, True, True] and len(told) == 3 and all(0 <= share <= 1 for share in told)
 
@@ -539,7 +539,7 @@ def test_a_repair_mends_its_fault_alone_and_changes_the_result(fault):
 def test_all_repairs_go_together_and_help():
     assert len({repaired(*order) for order in itertools.permutations(REPAIRS)}) == 1
     assert history(*REPAIRS)[1] == [False, False, False]
-    well, ill = (stranger(*faults, n=600).main(epochs=8, batch=32)[-1] for faults in (REPAIRS, ()))
+    well, ill = (second_program(*faults, n=600).main(epochs=8, batch=32)[-1] for faults in (REPAIRS, ()))
     assert well > ill + 0.1                                         # 0.40 and 0.10
     with pytest.raises(KeyError):
         repaired("another fault")
